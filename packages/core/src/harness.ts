@@ -1,0 +1,70 @@
+/**
+ * What a neuron's HTTP side knows of an inference engine. Requests go in as OpenAI's shapes, already parsed;
+ * answers come out as events of text, never tokens or tensors.
+ */
+import type { ChatRequest, FinishReason, TokenLogprob, Usage } from './openai/chat.ts';
+import type { CompletionRequest, EmbeddingsRequest, TokenizeRequest, TokenizeResponse } from './openai/completions.ts';
+import type { DeviceHealth, DeviceInfo, LoadRequest, ModelActivity, NodeModel, UnloadRequest } from './neuron-api.ts';
+
+/**
+ * One completion's life. Every stream ends in exactly one of: a `usage` event after a `finish` for each choice,
+ * a thrown `CortexError`, or the caller's abort.
+ */
+export type CompletionEvent =
+  /** Admitted: every check that can refuse the request has passed. A server may now answer 200. */
+  | { readonly kind: 'accepted'; readonly promptTokens: number }
+  /** Work before the first token; `done` of `total` prompt tokens. */
+  | { readonly kind: 'prefill'; readonly done: number; readonly total: number }
+  | { readonly kind: 'text'; readonly choice: number; readonly text: string }
+  | { readonly kind: 'reasoning'; readonly choice: number; readonly text: string }
+  /** First event of a call carries `id` and `name`; `arguments` are pieces of one JSON text. */
+  | {
+      readonly kind: 'tool_call';
+      readonly choice: number;
+      readonly index: number;
+      readonly id?: string;
+      readonly name?: string;
+      readonly arguments: string;
+    }
+  /** Log-probabilities of sampled tokens, in order, when they were asked for. */
+  | { readonly kind: 'logprobs'; readonly choice: number; readonly tokens: readonly TokenLogprob[] }
+  | { readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason }
+  | { readonly kind: 'usage'; readonly usage: Usage };
+
+export interface RequestContext {
+  /** Aborted when the client leaves; the work stops within one step. */
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+}
+
+export interface Harness {
+  /** Its name in `/discovery` and in load requests, such as `ggml`. */
+  readonly name: string;
+  readonly devices: readonly DeviceInfo[];
+
+  /** Every model here, loaded or on disk. Never loads anything nor counts as use. */
+  models(): Promise<readonly NodeModel[]>;
+  activity(): readonly ModelActivity[];
+  deviceHealth(): Promise<readonly DeviceHealth[]>;
+
+  /** Single flight per model: however many ask, one load. Resolves when it is loaded; throws what failed. */
+  load(request: LoadRequest): Promise<void>;
+  /** Resolves once the memory is free. @throws `model_busy`, `model_not_found`. */
+  unload(request: UnloadRequest): Promise<void>;
+
+  /**
+   * A model that is on disk but not loaded is loaded first. @throws before its first event: `model_not_found`,
+   * `vision_unsupported`, `invalid_image`, `context_length_exceeded`, `device_poisoned`, `rate_limit_exceeded`, …
+   */
+  chat(request: ChatRequest, context: RequestContext): AsyncIterable<CompletionEvent>;
+  complete(request: CompletionRequest, context: RequestContext): AsyncIterable<CompletionEvent>;
+  /** One vector per input, in order. @throws `unsupported_parameter` where the model has none to give. */
+  embed(
+    request: EmbeddingsRequest,
+    context: RequestContext,
+  ): Promise<{ readonly vectors: readonly Float32Array[]; readonly promptTokens: number }>;
+  tokenize(request: TokenizeRequest): Promise<TokenizeResponse>;
+
+  /** Lets running requests end within `graceMs`, then stops the rest and frees every device. */
+  close(graceMs: number): Promise<void>;
+}

@@ -1,0 +1,136 @@
+/**
+ * The wire between cortex and neuron (JSON, snake_case): what `/discovery`, `/health` and `/models` answer,
+ * what `/models/load` and `/models/unload` take. The gateway parses with these schemas; the neuron writes
+ * values of their types.
+ */
+import { z } from 'zod';
+
+const nonNegative = z.number().nonnegative();
+
+export const deviceInfoSchema = z.looseObject({
+  index: z.int().nonnegative(),
+  name: z.string(),
+  /** `cpu`, `cuda`, `vulkan`, `metal`. */
+  backend: z.string(),
+  vram_total_mb: nonNegative,
+  compute_capability: z.string().nullish(),
+});
+export type DeviceInfo = z.infer<typeof deviceInfoSchema>;
+
+export const discoverySchema = z.looseObject({
+  hostname: z.string(),
+  os: z.string(),
+  kernel: z.string(),
+  cuda_version: z.string().nullish(),
+  driver_version: z.string().nullish(),
+  cuda_unavailable_reason: z.string().nullish(),
+  devices: z.array(deviceInfoSchema),
+  harnesses: z.array(z.string()),
+  /** Largest prompt any model may take here, in tokens; null when each model's own limit decides. */
+  max_prompt_tokens: z.int().positive().nullish(),
+});
+export type Discovery = z.infer<typeof discoverySchema>;
+
+export const deviceHealthSchema = z.looseObject({
+  index: z.int().nonnegative(),
+  vram_used_mb: nonNegative,
+  vram_free_mb: nonNegative,
+  utilization_pct: nonNegative.nullish(),
+  temp_c: z.number().nullish(),
+  poisoned: z.boolean().default(false),
+  /** Why it is poisoned, as the native library or the watchdog said. */
+  poisoned_reason: z.string().nullish(),
+});
+export type DeviceHealth = z.infer<typeof deviceHealthSchema>;
+
+export const modelActivitySchema = z.looseObject({
+  id: z.string(),
+  in_flight: z.int().nonnegative(),
+  queue_depth: z.int().nonnegative(),
+  max_in_flight: z.int().positive(),
+  /** Tokens a second over the last minute of work; null before any. */
+  tok_s_prefill: nonNegative.nullish(),
+  tok_s_decode: nonNegative.nullish(),
+  /** Requests refused since start because the queue was full. */
+  rejected: z.int().nonnegative().default(0),
+  /** Milliseconds since the last request ended or began; null if none yet. */
+  idle_ms: nonNegative.nullish(),
+});
+export type ModelActivity = z.infer<typeof modelActivitySchema>;
+
+export const healthSchema = z.looseObject({
+  status: z.string().default('ok'),
+  uptime_secs: nonNegative,
+  devices: z.array(deviceHealthSchema),
+  /** How far the `default_models` of this neuron have come. */
+  activation: z.looseObject({
+    state: z.enum(['idle', 'loading', 'ready', 'failed']),
+    loaded: z.array(z.string()),
+    failed: z.array(z.looseObject({ id: z.string(), error: z.string() })),
+  }),
+  models: z.array(modelActivitySchema),
+});
+export type Health = z.infer<typeof healthSchema>;
+
+export const modelStatuses = ['loaded', 'loading', 'unloading', 'available', 'failed'] as const;
+
+export const limitSchema = z.looseObject({
+  /** Prompt and answer together, in tokens. */
+  context: z.int().positive(),
+  input: z.int().positive().nullish(),
+  output: z.int().positive().nullish(),
+});
+export type Limit = z.infer<typeof limitSchema>;
+
+export const nodeModelSchema = z.looseObject({
+  id: z.string().min(1),
+  harness: z.string(),
+  status: z.enum(modelStatuses),
+  /** Indices of the devices it is on; empty when it is not loaded. */
+  devices: z.array(z.int().nonnegative()),
+  vram_used_mb: nonNegative,
+  /** What the weights and one sequence are expected to need before it is loaded. */
+  vram_needed_mb: nonNegative.nullish(),
+  capabilities: z.array(z.string()),
+  limit: limitSchema.nullish(),
+  tool_call: z.boolean().nullish(),
+  reasoning: z.boolean().nullish(),
+  servable: z.looseObject({ ok: z.boolean(), reason: z.string().nullish() }),
+  /** While loading: 0..1, what is being done, and an estimate from earlier loads. */
+  progress: z
+    .looseObject({ fraction: z.number().min(0).max(1), phase: z.string(), eta_secs: nonNegative.nullish() })
+    .nullish(),
+  error: z.string().nullish(),
+});
+export type NodeModel = z.infer<typeof nodeModelSchema>;
+
+export const nodeModelsSchema = z.array(nodeModelSchema);
+
+export const loadRequestSchema = z.looseObject({
+  model_id: z.string().min(1),
+  harness: z.string().nullish(),
+  quant: z.string().nullish(),
+  tensor_parallel: z.int().positive().nullish(),
+  devices: z.array(z.int().nonnegative()).nullish(),
+  /** True: answer only when it is loaded (or failed). Default: answer `loading` at once. */
+  wait: z.boolean().nullish(),
+});
+export type LoadRequest = z.infer<typeof loadRequestSchema>;
+
+export const loadAnswerSchema = z.looseObject({ status: z.enum(['loaded', 'loading']) });
+export type LoadAnswer = z.infer<typeof loadAnswerSchema>;
+
+export const unloadRequestSchema = z.looseObject({
+  model_id: z.string().min(1),
+  /** While requests run: `refuse` answers 409 `model_busy`, `wait` lets them end first, `force` ends them. */
+  mode: z.enum(['refuse', 'wait', 'force']).nullish(),
+});
+export type UnloadRequest = z.infer<typeof unloadRequestSchema>;
+
+export interface Version {
+  readonly name: 'neuron';
+  readonly version: string;
+  readonly node: string;
+  readonly ggml: { readonly version: string; readonly commit: string };
+  readonly backends: readonly string[];
+}
