@@ -1,0 +1,79 @@
+/**
+ * What the proxy knows of the fleet: ask for a lease on a model somewhere, stream to it, give it back.
+ * A lease lives from "chosen and ready" to "response ended"; a leased model is never evicted by this gateway.
+ */
+import type { CortexError } from '@cortex/core';
+
+/** What routing needs to know of a request; the body itself stays with the proxy. */
+export interface RouteRequest {
+  /** Model id as the client wrote it; aliases are resolved inside. */
+  readonly model: string;
+  readonly needsVision: boolean;
+  /** A cheap lower bound of prompt + answer tokens, for the context check. */
+  readonly tokensMin: number;
+  /** Hash of the conversation's leading messages; equal keys prefer the node that served them. */
+  readonly affinityKey?: string;
+  /** Who asks, for fair queueing. */
+  readonly clientId: string;
+  readonly priority: number;
+  /** Nodes that already failed this request. */
+  readonly excludedNodes: ReadonlySet<string>;
+}
+
+export interface Target {
+  readonly node: string;
+  /** Base URL without a trailing slash, such as `http://10.0.0.5:13131`. */
+  readonly endpoint: string;
+  readonly kind: 'neuron' | 'upstream';
+  /** The id to put into the forwarded body's `model`. */
+  readonly modelId: string;
+}
+
+export type LeaseOutcome =
+  | { readonly kind: 'done'; readonly completionTokens: number; readonly decodeMs: number }
+  /** The client left or the request itself was wrong: says nothing about the node. */
+  | { readonly kind: 'client' }
+  /** The node failed or stalled: feeds its circuit. */
+  | { readonly kind: 'failed'; readonly error: CortexError };
+
+export interface Lease {
+  readonly target: Target;
+  readonly coldStart: boolean;
+  readonly queueMs: number;
+  readonly loadMs: number;
+  /** Exactly once; later calls are ignored. */
+  release(outcome: LeaseOutcome): void;
+}
+
+/** How a waiting request is doing, for keepalives that tell the truth. */
+export type WaitProgress =
+  | { readonly kind: 'queued'; readonly position: number }
+  | { readonly kind: 'loading'; readonly node: string; readonly fraction: number; readonly etaSecs: number | null };
+
+export interface Candidate {
+  readonly node: string;
+  readonly verdict: 'chosen' | 'eligible' | 'rejected';
+  /** Short and human: `model loaded, 0 in flight`, `no vision`, `context 4096 < 9000`. */
+  readonly reason: string;
+}
+
+export interface RouteExplanation {
+  readonly model: string;
+  readonly resolvedModel: string | null;
+  readonly action: 'forward' | 'load' | 'evict_and_load' | 'wait' | 'refuse';
+  readonly chosen: string | null;
+  readonly evictions: readonly { readonly node: string; readonly model: string; readonly reason: string }[];
+  readonly candidates: readonly Candidate[];
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
+
+export interface Fleet {
+  /**
+   * Waits in the bounded queue while a model is placed and loaded. @throws CortexError `model_not_found`,
+   * `vision_unsupported`, `context_length_exceeded`, `no_healthy_node`, `insufficient_vram`, `model_loading`
+   * (the deadline passed), `rate_limit_exceeded` (queue full), or the signal's reason when the client left.
+   */
+  acquire(request: RouteRequest, signal: AbortSignal, onProgress?: (progress: WaitProgress) => void): Promise<Lease>;
+  /** The same decision, taken from the same snapshot, without acting on it. */
+  explain(request: RouteRequest): RouteExplanation;
+}
