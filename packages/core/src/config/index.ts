@@ -1,0 +1,5 @@
+export * from './config-error.ts';
+export * from './example.ts';
+export * from './load.ts';
+export * from './neuron.ts';
+export type { EnvironmentOptions, Override } from './overrides.ts';
