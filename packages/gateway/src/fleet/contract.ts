@@ -2,7 +2,9 @@
  * What the proxy knows of the fleet: ask for a lease on a model somewhere, stream to it, give it back.
  * A lease lives from "chosen and ready" to "response ended"; a leased model is never evicted by this gateway.
  */
-import type { CortexError } from '@cortex/core';
+import type { CortexError, UnloadRequest } from '@cortex/core';
+import type { CatalogueModel } from '../routing/catalogue.ts';
+import type { FleetSnapshot } from './snapshot.ts';
 
 /** What routing needs to know of a request; the body itself stays with the proxy. */
 export interface RouteRequest {
@@ -27,6 +29,8 @@ export interface Target {
   readonly kind: 'neuron' | 'upstream';
   /** The id to put into the forwarded body's `model`. */
   readonly modelId: string;
+  /** Bearer token the node wants; never the client's. */
+  readonly token?: string;
 }
 
 export type LeaseOutcome =
@@ -71,9 +75,38 @@ export interface Fleet {
   /**
    * Waits in the bounded queue while a model is placed and loaded. @throws CortexError `model_not_found`,
    * `vision_unsupported`, `context_length_exceeded`, `no_healthy_node`, `insufficient_vram`, `model_loading`
-   * (the deadline passed), `rate_limit_exceeded` (queue full), or the signal's reason when the client left.
+   * (the deadline passed) or `overloaded` (it passed although the model was loaded), `rate_limit_exceeded` (queue
+   * full), what the load failed with (`model_load_failed`, …), or the signal's reason when the client left.
    */
   acquire(request: RouteRequest, signal: AbortSignal, onProgress?: (progress: WaitProgress) => void): Promise<Lease>;
   /** The same decision, taken from the same snapshot, without acting on it. */
   explain(request: RouteRequest): RouteExplanation;
+}
+
+/** What operators do and see. Node and model names come from outside: unknown ones throw `not_found`, `model_not_found`. */
+export interface FleetControl {
+  /** `GET /api/fleet`: cheap, never asks a node. */
+  snapshot(): FleetSnapshot;
+  /** `GET /v1/models`: models first, then aliases. Neither loads anything nor counts as use. */
+  models(): readonly CatalogueModel[];
+  /** Loads it somewhere, or on `node`, evicting as for a request; resolves once it is loaded, with where. */
+  load(model: string, options: LoadOptions): Promise<{ readonly node: string }>;
+  /** Unloads it everywhere, or on `node`. @throws `model_busy` while requests run, unless told to wait or to force. */
+  unload(model: string, options: UnloadOptions): Promise<{ readonly nodes: readonly string[] }>;
+  /** No request that comes later goes there; running and queued ones are served. */
+  drain(node: string): void;
+  undrain(node: string): void;
+  /** Stops polling and refuses what still waits. */
+  close(): Promise<void>;
+}
+
+export interface LoadOptions {
+  readonly node?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface UnloadOptions {
+  readonly node?: string;
+  /** Default `refuse`. */
+  readonly mode?: NonNullable<UnloadRequest['mode']>;
 }
