@@ -1,0 +1,137 @@
+/**
+ * The models of the fleet as clients see them: loaded anywhere, loadable somewhere by `models.toml` or because the
+ * files are there, and the aliases of those. Nothing here asks a node anything.
+ */
+import type { Limit, ModelProfile } from '@cortex/core';
+import { neverFits } from './memory.ts';
+import { resolveModel } from './resolve-model.ts';
+import type { ModelOnNode, NodeView, Topology } from './topology.ts';
+
+export type ModelState = 'loaded' | 'loading' | 'available';
+
+/** One entry of `/v1/models`, beside what each protocol's own list wants. Plain JSON. */
+export interface CatalogueModel {
+  readonly id: string;
+  /** The model an alias stands for; null for a model. */
+  readonly alias_of: string | null;
+  readonly state: ModelState;
+  /** Verbatim as the nodes report them; as in `models.toml` while no node has the model; empty when nobody says. */
+  readonly capabilities: readonly string[];
+  /** Tokens; null when nobody says. */
+  readonly limit: Limit | null;
+  /** US dollars for a million tokens; null when not declared. */
+  readonly cost: ModelProfile['cost'] | null;
+  readonly tool_call: boolean | null;
+  readonly reasoning: boolean | null;
+  readonly harness: string | null;
+  readonly quant: string | null;
+  /** Where it is loaded or on its way, then where it could be. */
+  readonly nodes: readonly { readonly name: string; readonly state: ModelState; readonly devices: readonly number[] }[];
+  readonly progress: {
+    readonly fraction: number;
+    readonly phase: string;
+    readonly eta_secs: number | null;
+  } | null;
+}
+
+export const stateOf = (entry: ModelOnNode): ModelState => {
+  if (entry.operation === 'load' || entry.status === 'loading') return 'loading';
+  return entry.status === 'loaded' && entry.operation === null && !entry.poisoned ? 'loaded' : 'available';
+};
+
+/** Could this node load a model that it has no files of? */
+export const isFeasible = (node: NodeView, profile: ModelProfile): boolean =>
+  node.kind === 'neuron' &&
+  node.reach === 'up' &&
+  (profile.pinned_on.length === 0 || profile.pinned_on.includes(node.name)) &&
+  node.harnesses.includes(profile.harness) &&
+  neverFits(node, profile, profile.vram_mb ?? 0) === null;
+
+const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 };
+
+type Place = CatalogueModel['nodes'][number];
+
+const placesOf = (topology: Topology, id: string, entries: readonly ModelOnNode[]): readonly Place[] => {
+  const places = new Map<string, Place>();
+  for (const entry of entries) {
+    const state = stateOf(entry);
+    const name = entry.node.name;
+    places.set(name, { name, state, devices: state === 'available' ? [] : entry.devices });
+  }
+  const profile = topology.profiles.get(id);
+  if (profile !== undefined)
+    for (const node of topology.nodes.values())
+      if (!node.models.has(id) && isFeasible(node, profile))
+        places.set(node.name, { name: node.name, state: 'available', devices: [] });
+  return [...places.values()].toSorted((a, b) => rank[a.state] - rank[b.state] || a.name.localeCompare(b.name));
+};
+
+const firstKnown = <T>(entries: readonly ModelOnNode[], read: (entry: ModelOnNode) => T | null): T | null => {
+  for (const entry of entries) {
+    const value = read(entry);
+    if (value !== null) return value;
+  }
+  return null;
+};
+
+/** What the nodes say, in the order of states: a loaded model's word stands over that of files on disk. */
+const capabilitiesOf = (entries: readonly ModelOnNode[], profile: ModelProfile | undefined): readonly string[] => {
+  const best = entries[0];
+  if (best === undefined) return profile?.capabilities ?? [];
+  const peers = entries.filter((entry) => stateOf(entry) === stateOf(best));
+  return [...new Set(peers.flatMap((entry) => entry.capabilities ?? []))];
+};
+
+/** Null when no reachable node has it or could load it. */
+export const describeModel = (topology: Topology, id: string): CatalogueModel | null => {
+  const entries = [...(topology.byModel.get(id) ?? [])]
+    .filter((entry) => entry.node.reach === 'up' && entry.servable)
+    .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || a.node.name.localeCompare(b.node.name));
+  const nodes = placesOf(topology, id, entries);
+  const first = nodes[0];
+  if (first === undefined) return null;
+  const profile = topology.profiles.get(id);
+  const progress = first.state === 'loading' ? firstKnown(entries, (entry) => entry.progress) : null;
+  return {
+    id,
+    alias_of: null,
+    state: first.state,
+    capabilities: capabilitiesOf(entries, profile),
+    limit: firstKnown(entries, (entry) => entry.limit) ?? profileLimit(profile),
+    cost: profile?.cost ?? null,
+    tool_call: firstKnown(entries, (entry) => entry.toolCall),
+    reasoning: firstKnown(entries, (entry) => entry.reasoning),
+    harness: firstKnown(entries, (entry) => entry.harness) ?? profile?.harness ?? null,
+    quant: profile?.quant ?? null,
+    nodes,
+    progress:
+      progress === null ? null : { fraction: progress.fraction, phase: progress.phase, eta_secs: progress.etaSecs },
+  };
+};
+
+export const profileLimit = (profile: ModelProfile | undefined): Limit | null => profile?.limit ?? null;
+
+/** A model somebody wrote down or some node (also one that is away) has. */
+export const isKnownModel = (topology: Topology, id: string): boolean =>
+  topology.profiles.has(id) || topology.byModel.has(id);
+
+export const resolveIn = (topology: Topology, name: string): string | null =>
+  resolveModel(topology.aliases, (id) => isKnownModel(topology, id), name);
+
+/** Loaded ones first, then by id; aliases after the models. Globs are rules, not names, and are not listed. */
+export const listModels = (topology: Topology): readonly CatalogueModel[] => {
+  const models = [...new Set([...topology.byModel.keys(), ...topology.profiles.keys()])]
+    .map((id) => describeModel(topology, id))
+    .filter((model) => model !== null)
+    .toSorted((a, b) => rank[a.state] - rank[b.state] || a.id.localeCompare(b.id));
+  const byId = new Map(models.map((model) => [model.id, model]));
+  const aliases = Object.keys(topology.aliases)
+    .filter((name) => !name.includes('*'))
+    .flatMap((name) => {
+      const id = resolveIn(topology, name);
+      const model = id === null ? undefined : byId.get(id);
+      return model === undefined ? [] : [{ ...model, id: name, alias_of: model.id }];
+    });
+  const shadowed = new Set(aliases.map((alias) => alias.id));
+  return [...models.filter((model) => !shadowed.has(model.id)), ...aliases];
+};

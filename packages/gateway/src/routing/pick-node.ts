@@ -1,0 +1,142 @@
+/**
+ * Which node that has a model takes a request. Pure, and without allocation per node: with a thousand nodes that have
+ * the model a decision must stay far under 50 µs. Reasons are worded only when somebody asks (`describeVerdict`).
+ *
+ * Least loaded is (our leases + requests of others) / slots. A conversation goes back to the node that holds its
+ * prefix while that node has a free slot and is at most `affinitySlack` of its slots busier than the least loaded one:
+ * the prefill saved outweighs a little less room, not a queue. Equal choices go to the faster decoder, an unmeasured
+ * one first, and then to whoever was chosen longest ago.
+ */
+import { circuitAllows, circuitOpensMs } from './circuit.ts';
+import type { ModelOnNode } from './topology.ts';
+
+export interface PickInput {
+  readonly needsVision: boolean;
+  readonly tokensMin: number;
+  readonly excludedNodes: ReadonlySet<string>;
+  /** Where the conversation's prefix is. */
+  readonly affinityNode: string | null;
+  /** Order of arrival, against a node's `drainedFrom`. */
+  readonly arrival: number;
+  readonly nowMs: number;
+}
+
+/** How much busier, in parts of its slots, the node with the prefix may be. */
+export const affinitySlack = 0.5;
+
+export type Verdict =
+  | 'eligible'
+  /** It could serve, and will once a slot is free or a pause is over. */
+  | 'full'
+  | 'backing_off'
+  | 'probing'
+  /** It can't serve this request. */
+  | 'down'
+  | 'excluded'
+  | 'draining'
+  | 'circuit_open'
+  | 'not_loaded'
+  | 'closing'
+  | 'unservable'
+  | 'poisoned'
+  | 'no_vision'
+  | 'context';
+
+export type Pick =
+  | { readonly kind: 'chosen'; readonly entry: ModelOnNode; readonly affine: boolean }
+  /** Somebody could serve it, later. */
+  | { readonly kind: 'full' }
+  | { readonly kind: 'absent' };
+
+const judgeNode = ({ node }: ModelOnNode, input: PickInput): Verdict => {
+  if (node.reach !== 'up') return 'down';
+  if (input.excludedNodes.size > 0 && input.excludedNodes.has(node.name)) return 'excluded';
+  if (node.drainedFrom !== null && input.arrival >= node.drainedFrom) return 'draining';
+  if (node.circuit.kind === 'closed' || circuitAllows(node.circuit, input.nowMs)) return 'eligible';
+  return node.circuit.kind === 'open' ? 'circuit_open' : 'probing';
+};
+
+export const judge = (entry: ModelOnNode, input: PickInput): Verdict => {
+  const verdict = judgeNode(entry, input);
+  if (verdict !== 'eligible' && verdict !== 'probing') return verdict;
+  if (entry.status !== 'loaded' || entry.operation !== null) return 'not_loaded';
+  if (entry.closingFor !== null) return 'closing';
+  if (!entry.servable) return 'unservable';
+  if (entry.poisoned) return 'poisoned';
+  if (input.needsVision && !entry.maySee) return 'no_vision';
+  if (input.tokensMin > entry.contextMax) return 'context';
+  if (verdict === 'probing') return 'probing';
+  if (entry.backOffUntilMs > input.nowMs) return 'backing_off';
+  return entry.leases >= entry.maxInFlight ? 'full' : 'eligible';
+};
+
+const loadOf = (entry: ModelOnNode): number => (entry.leases + entry.foreign) / entry.maxInFlight;
+
+const speedOf = (entry: ModelOnNode): number => entry.decodeTokS ?? Infinity;
+
+const isBetter = (entry: ModelOnNode, load: number, best: ModelOnNode, bestLoad: number): boolean => {
+  if (load !== bestLoad) return load < bestLoad;
+  const faster = speedOf(entry);
+  const fastest = speedOf(best);
+  return faster === fastest ? entry.lastGrant < best.lastGrant : faster > fastest;
+};
+
+const full: Pick = { kind: 'full' };
+const absent: Pick = { kind: 'absent' };
+
+/** @param entries the model on every node that lists it */
+export const pickNode = (entries: Iterable<ModelOnNode>, input: PickInput): Pick => {
+  let best: ModelOnNode | null = null;
+  let bestLoad = Infinity;
+  let affine: ModelOnNode | null = null;
+  let later = false;
+  for (const entry of entries) {
+    const verdict = judge(entry, input);
+    if (verdict === 'eligible') {
+      const load = loadOf(entry);
+      if (best === null || isBetter(entry, load, best, bestLoad)) {
+        best = entry;
+        bestLoad = load;
+      }
+      if (entry.node.name === input.affinityNode) affine = entry;
+    } else if (verdict === 'full' || verdict === 'backing_off' || verdict === 'probing') later = true;
+  }
+  if (best === null) return later ? full : absent;
+  if (affine !== null && loadOf(affine) <= bestLoad + affinitySlack)
+    return { kind: 'chosen', entry: affine, affine: true };
+  return { kind: 'chosen', entry: best, affine: false };
+};
+
+const secondsUntil = (untilMs: number, nowMs: number): string =>
+  `${(Math.max(0, untilMs - nowMs) / 1000).toFixed(1)} s`;
+
+type Wording = (entry: ModelOnNode, input: PickInput) => string;
+
+const eligible: Wording = (entry, input) => {
+  const others = entry.foreign > 0 ? ` and ${entry.foreign} of others` : '';
+  const prefix = entry.node.name === input.affinityNode ? ', holds the prefix' : '';
+  return `model loaded, ${entry.leases} of ${entry.maxInFlight} in flight${others}${prefix}`;
+};
+
+const wordings: Readonly<Record<Verdict, Wording>> = {
+  eligible,
+  full: (entry) => `all ${entry.maxInFlight} slots in use`,
+  backing_off: (entry, input) => `said it is busy, asked again in ${secondsUntil(entry.backOffUntilMs, input.nowMs)}`,
+  probing: () => 'a request probes whether it has recovered',
+  down: ({ node }) => (node.reach === 'unknown' ? 'not polled yet' : `unreachable: ${node.downReason ?? 'no answer'}`),
+  excluded: () => 'already failed this request',
+  draining: () => 'draining',
+  circuit_open: ({ node }, input) =>
+    `failed requests in a row, tried again in ${secondsUntil(circuitOpensMs(node.circuit), input.nowMs)}`,
+  not_loaded: (entry) => `model ${entry.operation === null ? entry.status : `${entry.operation}ing`}`,
+  closing: (entry) =>
+    entry.closingFor === entry.id ? 'model is being unloaded' : `makes room for ${entry.closingFor ?? ''}`,
+  unservable: (entry) => `not servable: ${entry.servableReason ?? 'no reason given'}`,
+  poisoned: (entry) => `device ${entry.devices.join(', ')} poisoned`,
+  no_vision: () => 'no vision',
+  context: (entry, input) => `context ${entry.contextMax} < ${input.tokensMin}`,
+};
+
+/** `model loaded, 2 of 8 in flight`, `context 4096 < 9000`: for people. */
+export const describeVerdict = (entry: ModelOnNode, verdict: Verdict, input: PickInput): string =>
+  wordings[verdict](entry, input);

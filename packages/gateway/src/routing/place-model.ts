@@ -1,0 +1,203 @@
+/**
+ * Where a model that no usable node has is loaded. Pure: the same call decides and explains. Order of preference:
+ * a node with enough free memory, one where idle models can leave, one whose busy models may be drained; among
+ * equals a node that has the files, an accelerator, fewer models on the same devices, more free memory.
+ */
+import type { ModelProfile } from '@cortex/core';
+import {
+  chooseEvictions,
+  judgeEviction,
+  type EvictionContext,
+  type EvictionStrategy,
+  type Incoming,
+} from './choose-evictions.ts';
+import { circuitAllows } from './circuit.ts';
+import { fitDevices, freeMb, neverFits, residentsOn, type Fit } from './memory.ts';
+import { residencyClass } from './residency.ts';
+import type { CoolDown, ModelOnNode, NodeView } from './topology.ts';
+
+export interface PlaceInput {
+  readonly modelId: string;
+  readonly profile: ModelProfile | undefined;
+  readonly needsVision: boolean;
+  readonly tokensMin: number;
+  readonly excludedNodes: ReadonlySet<string>;
+  readonly onlyNode: string | null;
+  readonly arrival: number;
+  readonly waitMs: number;
+  /** A node lost no longer ago is worth waiting for: one lost packet must not refuse what is queued. */
+  readonly downGraceMs: number;
+  /** Megabytes it needs on this node; null when nobody knows. */
+  readonly needMb: (node: NodeView) => number | null;
+  readonly coolDown: (node: string) => CoolDown | null;
+  readonly eviction: EvictionContext;
+}
+
+/** What one node could do for the model. */
+export type Site =
+  | {
+      readonly kind: 'place';
+      readonly node: NodeView;
+      readonly fit: Fit;
+      /** Empty when it fits as things are. */
+      readonly victims: readonly ModelOnNode[];
+      /** Some victims are busy and must be drained first. */
+      readonly drains: boolean;
+      readonly reason: string;
+    }
+  | { readonly kind: 'later'; readonly node: NodeView; readonly reason: string }
+  | { readonly kind: 'cooling'; readonly node: NodeView; readonly reason: string; readonly coolDown: CoolDown }
+  /** It could be there if the node could be reached or used. */
+  | { readonly kind: 'unreachable'; readonly node: NodeView; readonly reason: string }
+  /** Others hold the memory and may not be evicted for it. */
+  | { readonly kind: 'occupied'; readonly node: NodeView; readonly reason: string }
+  | { readonly kind: 'never'; readonly node: NodeView; readonly reason: string };
+
+export type PlaceableSite = Extract<Site, { kind: 'place' }>;
+
+type Judged = Omit<Extract<Site, { kind: 'later' | 'never' | 'unreachable' }>, 'node'> | null;
+
+const never = (reason: string): Judged => ({ kind: 'never', reason });
+const unreachable = (reason: string): Judged => ({ kind: 'unreachable', reason });
+const later = (reason: string): Judged => ({ kind: 'later', reason });
+
+/** What `models.toml` and the node's own word on the model rule out for good. */
+const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: PlaceInput): Judged => {
+  const { profile } = input;
+  if (node.kind === 'upstream') return never('does not have it, and loads nothing on demand');
+  if (input.onlyNode !== null && node.name !== input.onlyNode) return never('not the node asked for');
+  if (profile !== undefined && profile.pinned_on.length > 0 && !profile.pinned_on.includes(node.name))
+    return never(`pinned on ${profile.pinned_on.join(', ')}`);
+  if (entry === undefined) {
+    if (profile === undefined) return never('does not have the model');
+    if (node.reach === 'up' && !node.harnesses.includes(profile.harness)) return never(`no harness ${profile.harness}`);
+    return null;
+  }
+  if (!entry.servable) return never(`not servable: ${entry.servableReason ?? 'no reason given'}`);
+  if (input.needsVision && !entry.maySee) return never('no vision');
+  if (input.tokensMin > entry.contextMax) return never(`context ${entry.contextMax} < ${input.tokensMin}`);
+  return null;
+};
+
+const judgeReach = (node: NodeView, input: PlaceInput): Judged => {
+  if (input.excludedNodes.has(node.name)) return unreachable('already failed this request');
+  if (node.reach === 'unknown') return later('not polled yet');
+  const { nowMs } = input.eviction;
+  if (node.reach === 'down') {
+    const reason = `unreachable: ${node.downReason ?? 'no answer'}`;
+    return nowMs - node.downSinceMs < input.downGraceMs ? later(reason) : unreachable(reason);
+  }
+  if (node.drainedFrom !== null && input.arrival >= node.drainedFrom) return unreachable('draining');
+  if (circuitAllows(node.circuit, nowMs)) return null;
+  const reason = 'failed requests in a row';
+  return node.circuit.kind === 'open' ? unreachable(reason) : later(reason);
+};
+
+const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
+  if (entry === undefined) return null;
+  if (entry.operation !== null) return later(`model ${entry.operation}ing`);
+  if (entry.status === 'loading' || entry.status === 'unloading') return later(`model ${entry.status}`);
+  if (entry.status !== 'loaded') return null;
+  if (entry.poisoned) return never(`device ${entry.devices.join(', ')} poisoned`);
+  return later('has it loaded, and makes room for another');
+};
+
+const withEvictions = (node: NodeView, incoming: Incoming, context: EvictionContext): Site => {
+  if (node.reservations.length > 0) return { kind: 'later', node, reason: 'another model is being placed there' };
+  const now: ModelOnNode[] = [];
+  const drain: ModelOnNode[] = [];
+  const waits: string[] = [];
+  const refused: string[] = [];
+  const movable: ModelOnNode[] = [];
+  for (const resident of node.models.values()) {
+    if (resident.status === 'available' || resident.status === 'failed' || resident.poisoned) continue;
+    const verdict = judgeEviction(resident, incoming, context);
+    if (verdict.kind === 'never') refused.push(verdict.reason);
+    else movable.push(resident);
+    if (verdict.kind === 'now') now.push(resident);
+    if (verdict.kind === 'drain') drain.push(resident);
+    if (verdict.kind === 'later') waits.push(verdict.reason);
+  }
+  for (const candidates of [now, [...now, ...drain]]) {
+    const eviction = chooseEvictions(node, incoming, candidates, context);
+    if (eviction === null) continue;
+    const drains = eviction.victims.some((victim) => drain.includes(victim));
+    const names = eviction.victims.map((victim) => victim.id).join(', ');
+    return { kind: 'place', node, ...eviction, drains, reason: `${drains ? 'drains and evicts' : 'evicts'} ${names}` };
+  }
+  if (waits.length > 0 && chooseEvictions(node, incoming, movable, context) !== null)
+    return { kind: 'later', node, reason: waits.join('; ') };
+  return { kind: 'occupied', node, reason: refused.join('; ') || 'memory is held by others' };
+};
+
+/** What one node could do for it. */
+export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
+  const entry = node.models.get(input.modelId);
+  const needMb = input.needMb(node) ?? 0;
+  const judged = judgeRules(node, entry, input) ?? judgeReach(node, input) ?? judgeEntry(entry);
+  if (judged !== null) return { ...judged, node };
+  const tooSmall = neverFits(node, input.profile, needMb);
+  if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
+  const coolDown = input.coolDown(node.name);
+  if (coolDown !== null) {
+    const secs = Math.ceil((coolDown.untilMs - input.eviction.nowMs) / 1000);
+    const reason = `loading it failed (${coolDown.error.message}), tried again in ${secs} s`;
+    return { kind: 'cooling', node, reason, coolDown };
+  }
+  const fit = fitDevices(node, input.profile, needMb, (device) => freeMb(node, device));
+  if (fit === null)
+    return withEvictions(node, { profile: input.profile, needMb, waitMs: input.waitMs }, input.eviction);
+  const where = `device ${fit.devices.join(', ')}`;
+  const reason = needMb === 0 ? `has room on ${where}` : `${needMb} MB fit on ${where}`;
+  return { kind: 'place', node, fit, victims: [], drains: false, reason };
+};
+
+/** Lower is better, compared member by member. */
+const cost = (site: PlaceableSite, input: PlaceInput): readonly number[] => {
+  const { node, fit, victims } = site;
+  const { nowMs, profileOf, policy } = input.eviction;
+  const strategyCost: Record<EvictionStrategy, () => number> = {
+    lru: () => 0,
+    priority: () => Math.max(...victims.map((victim) => residencyClass(profileOf(victim.id)))),
+  };
+  const devices = node.devices.filter((device) => fit.devices.includes(device.index));
+  const files = node.models.has(input.modelId) ? 0 : 1;
+  return [
+    victims.length === 0 ? 0 : site.drains ? 2 : 1,
+    node.drainedFrom === null ? 0 : 1,
+    ...(victims.length === 0
+      ? [files]
+      : [
+          strategyCost[policy.strategy](),
+          -Math.min(...victims.map((victim) => nowMs - victim.lastUsedMs)),
+          victims.length,
+          files,
+        ]),
+    devices.some((device) => device.backend === 'cpu') ? 1 : 0,
+    fit.devices.reduce((sum, device) => sum + residentsOn(node, device), 0),
+    -Math.min(...devices.map((device) => freeMb(node, device))),
+  ];
+};
+
+const isCheaper = (a: readonly number[], b: readonly number[]): boolean => {
+  for (const [i, value] of a.entries()) {
+    const other = b[i] ?? 0;
+    if (value !== other) return value < other;
+  }
+  return false;
+};
+
+/** The best of the sites that can take it; null when none can now. */
+export const bestSite = (sites: readonly Site[], input: PlaceInput): PlaceableSite | null => {
+  let best: PlaceableSite | null = null;
+  let bestCost: readonly number[] = [];
+  for (const site of sites) {
+    if (site.kind !== 'place') continue;
+    const siteCost = cost(site, input);
+    if (best === null || isCheaper(siteCost, bestCost)) {
+      best = site;
+      bestCost = siteCost;
+    }
+  }
+  return best;
+};

@@ -1,0 +1,112 @@
+/** The errors of routing, each with the facts that help the caller out: what would work, and when. */
+import { CortexError } from '@cortex/core';
+import { isKnownModel, listModels } from './catalogue.ts';
+import { circuitOpensMs } from './circuit.ts';
+import { nearestNames } from './nearest-names.ts';
+import type { Site } from './place-model.ts';
+import type { ModelOnNode, Topology } from './topology.ts';
+
+const namesMax = 16;
+
+export const modelNotFound = (topology: Topology, name: string): CortexError => {
+  const models = listModels(topology);
+  const names = models.map((model) => model.id);
+  const nearest = nearestNames(name, names);
+  const hint =
+    nearest.length > 0
+      ? ` Did you mean ${nearest.map((near) => `'${near}'`).join(' or ')}?`
+      : names.length > 0
+        ? ` There are: ${names.slice(0, namesMax).join(', ')}.`
+        : ' No node has any model.';
+  return new CortexError('model_not_found', `The model '${name.slice(0, 256)}' does not exist here.${hint}`, {
+    param: 'model',
+    facts: { model_id: name.slice(0, 256), suggestions: nearest },
+  });
+};
+
+const entriesOf = (topology: Topology, id: string): readonly ModelOnNode[] => [...(topology.byModel.get(id) ?? [])];
+
+const maySee = (topology: Topology, id: string): boolean => {
+  const entries = entriesOf(topology, id);
+  if (entries.length > 0) return entries.some((entry) => entry.maySee);
+  return topology.profiles.get(id)?.capabilities?.includes('vision') ?? true;
+};
+
+export const visionUnsupported = (topology: Topology, id: string): CortexError => {
+  const able = listModels(topology)
+    .filter((model) => model.alias_of === null && model.capabilities.includes('vision'))
+    .map((model) => model.id)
+    .slice(0, namesMax);
+  const suggestion =
+    able.length > 0
+      ? `Send it to a model that can see: ${able.join(', ')}.`
+      : 'Leave the images out: no model of this fleet can see.';
+  return new CortexError('vision_unsupported', `The model '${id}' cannot see images. ${suggestion}`, {
+    param: 'model',
+    facts: { model_id: id, suggestion, models: able },
+  });
+};
+
+const contextMaxOf = (topology: Topology, id: string): number => {
+  const entries = entriesOf(topology, id);
+  if (entries.length > 0) return Math.max(...entries.map((entry) => entry.contextMax));
+  return topology.profiles.get(id)?.limit?.context ?? Infinity;
+};
+
+/** What no node could ever serve, so that it is refused before anything is loaded for it; null when all is well. */
+export const refuseRequest = (
+  topology: Topology,
+  id: string,
+  request: { readonly needsVision: boolean; readonly tokensMin: number },
+): CortexError | null => {
+  if (request.needsVision && !maySee(topology, id)) return visionUnsupported(topology, id);
+  const limit = contextMaxOf(topology, id);
+  if (request.tokensMin <= limit) return null;
+  return new CortexError(
+    'context_length_exceeded',
+    `The request needs at least ${request.tokensMin} tokens; the context of '${id}' is ${limit}.`,
+    { facts: { model_id: id, limit, got: request.tokensMin } },
+  );
+};
+
+const secsUntil = (untilMs: number, nowMs: number): number => Math.max(1, Math.ceil((untilMs - nowMs) / 1000));
+
+const whyNot = (sites: readonly Site[]): string =>
+  sites
+    .slice(0, namesMax)
+    .map((site) => `${site.node.name}: ${site.reason}`)
+    .join('; ');
+
+/** No node can take the model, now or soon: what stands in the way, the most hopeful first. */
+export const refusePlacement = (topology: Topology, id: string, sites: readonly Site[], nowMs: number): CortexError => {
+  const cooling = sites.filter((site) => site.kind === 'cooling');
+  const soonest = cooling.toSorted((a, b) => a.coolDown.untilMs - b.coolDown.untilMs)[0];
+  if (soonest !== undefined) {
+    const { error, untilMs } = soonest.coolDown;
+    const retryAfterSecs = secsUntil(untilMs, nowMs);
+    return new CortexError(error.code, `Loading '${id}' on ${soonest.node.name} failed: ${error.message}`, {
+      facts: { ...error.facts, model_id: id, node: soonest.node.name, retry_after_secs: retryAfterSecs },
+      retryAfterSecs,
+      cause: error,
+    });
+  }
+  const unreachable = sites.filter((site) => site.kind === 'unreachable');
+  if (unreachable.length > 0) {
+    const opensMs = Math.min(...unreachable.map((site) => circuitOpensMs(site.node.circuit)));
+    return new CortexError('no_healthy_node', `No healthy node for '${id}' (${whyNot(unreachable)}).`, {
+      facts: { model_id: id },
+      retryAfterSecs: secsUntil(opensMs, nowMs),
+    });
+  }
+  const occupied = sites.filter((site) => site.kind === 'occupied');
+  if (occupied.length > 0)
+    return new CortexError('insufficient_vram', `No node has the memory for '${id}' (${whyNot(occupied)}).`, {
+      facts: { model_id: id },
+      retryAfterSecs: 10,
+    });
+  if (sites.length === 0 || !isKnownModel(topology, id)) return modelNotFound(topology, id);
+  return new CortexError('model_not_found', `No node can load '${id}' (${whyNot(sites)}).`, {
+    param: 'model',
+    facts: { model_id: id },
+  });
+};
