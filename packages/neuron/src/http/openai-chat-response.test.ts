@@ -16,7 +16,7 @@ const logprob = (token: string): TokenLogprob => ({
   bytes: [...Buffer.from(token)],
   top_logprobs: [],
 });
-const logprobs = (choice: number, ...tokens: string[]): CompletionEvent => ({
+const logprobsOf = (choice: number, ...tokens: string[]): CompletionEvent => ({
   kind: 'logprobs',
   choice,
   tokens: tokens.map(logprob),
@@ -83,11 +83,11 @@ describe('the chunks of a stream', () => {
 
   it('attach log-probabilities to the next chunk of their choice, the last ones to the finish', () => {
     const chunks = chunksOf([
-      logprobs(0, 'a'),
-      logprobs(0, 'b'),
+      logprobsOf(0, 'a'),
+      logprobsOf(0, 'b'),
       text('x', 1),
       text('ab', 0),
-      logprobs(0, 'c'),
+      logprobsOf(0, 'c'),
       finish(0),
     ]);
     const seen = chunks.flatMap((chunk) =>

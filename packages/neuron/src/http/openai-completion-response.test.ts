@@ -16,7 +16,7 @@ const token = (bytes: number[], logprob: number, top: readonly [string, number][
 async function* streamOf(events: readonly CompletionEvent[]): AsyncGenerator<CompletionEvent> {
   yield* events;
 }
-const logprobs = (choice: number, bytes: number[]): CompletionEvent => ({
+const logprobsOf = (choice: number, bytes: number[]): CompletionEvent => ({
   kind: 'logprobs',
   choice,
   tokens: [token(bytes, -1)],
@@ -40,11 +40,11 @@ describe('text completion chunks', () => {
   it('continue the text offsets from chunk to chunk, per choice', () => {
     const builder = new CompletionChunkBuilder(identity, { includeUsage: false });
     const chunks = [
-      logprobs(0, [0x61, 0x62]),
+      logprobsOf(0, [0x61, 0x62]),
       text('ab', 0),
-      logprobs(1, [0x78]),
+      logprobsOf(1, [0x78]),
       text('x', 1),
-      logprobs(0, [0x63]),
+      logprobsOf(0, [0x63]),
       text('c', 0),
     ].flatMap((event) => builder.push(event));
     expect(chunks.map((chunk) => chunk.choices[0]?.logprobs?.text_offset)).toEqual([[0], [0], [2]]);
