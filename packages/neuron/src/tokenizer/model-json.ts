@@ -1,0 +1,49 @@
+/**
+ * Reads one JSON file of a checkpoint folder. Such files are strangers' input: anything missing, huge, malformed or
+ * of the wrong type is a `model_load_failed` that names the file and the field.
+ */
+import { CortexError, describeIssue } from '@cortex/core';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { z } from 'zod';
+
+/** The largest tokenizers in use are below 40 MB. */
+const bytesMax = 256 * 2 ** 20;
+
+const loadFailed = (file: string, message: string, cause?: unknown): CortexError =>
+  new CortexError('model_load_failed', `${file}: ${message}`, { facts: { file }, cause });
+
+/** @returns the file's text, or null where there is no such file. @throws CortexError `model_load_failed`. */
+export const readModelText = async (dir: string, file: string): Promise<string | null> => {
+  const path = join(dir, file);
+  try {
+    const { size } = await stat(path);
+    if (size > bytesMax) throw loadFailed(file, `${size} bytes, more than the ${bytesMax} read`);
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof CortexError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return null;
+    throw loadFailed(file, `cannot be read (${code ?? 'unknown error'})`, error);
+  }
+};
+
+/** Parses `value`, which came from `file`, with `schema`. @throws CortexError `model_load_failed`. */
+export const parseModelJson = <T>(schema: z.ZodType<T>, value: unknown, file: string): T => {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw loadFailed(basename(file), describeIssue(parsed.error).message);
+};
+
+/** @returns the parsed file, or null where there is no such file. @throws CortexError `model_load_failed`. */
+export const readModelJson = async <T>(schema: z.ZodType<T>, dir: string, file: string): Promise<T | null> => {
+  const text = await readModelText(dir, file);
+  if (text === null) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw loadFailed(file, 'is not JSON', error);
+  }
+  return parseModelJson(schema, value, file);
+};
