@@ -1,0 +1,147 @@
+/**
+ * The client's side of one exchange: when its headers go out, keepalives while nothing else does, backpressure, and
+ * its leaving. Invariant: what is written after the headers is whole events or whole pieces of one body, and the
+ * exchange ends in exactly one of `end`, `abandon`, or the client's leaving.
+ */
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { CortexError, sseHeaders } from '@cortex/core';
+import type { StreamVoice, WaitNotice } from '../translate/contract.ts';
+
+/** A client that takes nothing for this long is gone, whatever its socket says. */
+const clientStallMs = 300_000;
+
+const noop = (): void => undefined;
+
+export class ClientReply {
+  readonly #res: ServerResponse;
+  readonly #controller = new AbortController();
+  readonly #headers: OutgoingHttpHeaders = {};
+  #keepalive: NodeJS.Timeout | null = null;
+  #notice: WaitNotice = { kind: 'prefill', text: null };
+  #ended = false;
+
+  constructor(res: ServerResponse) {
+    this.#res = res;
+    res.once('close', this.#closed);
+    // A write to a socket that has just gone is reported by `close` already.
+    res.on('error', noop);
+  }
+
+  /** Aborted, with a CortexError as its reason, when the client leaves or the gateway stops. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The status line is out: an error can only be said in the answer itself. */
+  get opened(): boolean {
+    return this.#res.headersSent;
+  }
+
+  /** A header of the answer, whenever that begins. */
+  header(name: string, value: string): void {
+    this.#headers[name] = value;
+  }
+
+  /** From now on a silence of `everyMs` is filled, opening the stream if it has to. */
+  keepAlive(voice: StreamVoice, everyMs: number): void {
+    this.#keepalive = setTimeout(() => {
+      if (this.#ended) return;
+      this.open(sseHeaders);
+      // A client that does not read needs no sign of life, and would only pile them up.
+      if (!this.#res.writableNeedDrain) this.#res.write(voice.keepalive(this.#notice));
+      this.#keepalive?.refresh();
+    }, everyMs);
+  }
+
+  /** What the next keepalive tells. */
+  note(notice: WaitNotice): void {
+    this.#notice = notice;
+  }
+
+  /** Sends a 200 and its headers, if they are not out yet. */
+  open(headers: OutgoingHttpHeaders): void {
+    if (!this.opened) this.#res.writeHead(200, { ...headers, ...this.#headers });
+  }
+
+  /** Several writes as one packet. */
+  cork(): void {
+    this.#res.cork();
+  }
+
+  uncork(): void {
+    this.#res.uncork();
+  }
+
+  write(piece: Buffer | string): void {
+    if (piece.length === 0) return;
+    this.#keepalive?.refresh();
+    this.#res.write(piece);
+  }
+
+  get full(): boolean {
+    return this.#res.writableNeedDrain;
+  }
+
+  /** Resolves when the client has taken what was written. @throws the signal's reason. */
+  async drained(): Promise<void> {
+    if (this.full && !this.signal.aborted) await this.#drainOrAbort();
+    this.signal.throwIfAborted();
+  }
+
+  end(last?: Buffer | string): void {
+    this.#stop();
+    this.#res.end(last);
+  }
+
+  /** A whole answer that is no stream. */
+  sendJson(body: Buffer | string, headers: OutgoingHttpHeaders = {}, status = 200): void {
+    this.#stop();
+    this.#res.writeHead(status, {
+      'content-type': 'application/json; charset=utf-8',
+      ...headers,
+      ...this.#headers,
+      'content-length': Buffer.byteLength(body),
+    });
+    this.#res.end(body);
+  }
+
+  /** The body broke where its protocol has no word for it: the connection ends, so that it can't pass for whole. */
+  abandon(): void {
+    this.#stop();
+    this.#res.destroy();
+  }
+
+  /** The gateway ends the exchange. */
+  abort(reason: CortexError): void {
+    this.#controller.abort(reason);
+  }
+
+  #stop(): void {
+    this.#ended = true;
+    if (this.#keepalive !== null) clearTimeout(this.#keepalive);
+    this.#keepalive = null;
+  }
+
+  #drainOrAbort(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#res.off('drain', done);
+        this.signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#controller.abort(new CortexError('client_closed_request', 'the client stopped reading'));
+        this.#res.destroy();
+      }, clientStallMs);
+      this.#res.once('drain', done);
+      this.signal.addEventListener('abort', done);
+    });
+  }
+
+  readonly #closed = (): void => {
+    this.#stop();
+    if (!this.#res.writableFinished)
+      this.#controller.abort(new CortexError('client_closed_request', 'the client left'));
+  };
+}

@@ -1,0 +1,62 @@
+/** One request on its way through the proxy: what came in, whom it is for, and what was learnt of it on the way. */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { CortexError } from '@cortex/core';
+import type { Caller } from '../auth/key-ring.ts';
+import type { Dialect, Translation } from '../translate/contract.ts';
+import type { ClientReply } from './client-reply.ts';
+import type { RequestFacts } from './request-facts.ts';
+import type { TokenCounts } from './stream-tap.ts';
+
+export interface Exchange {
+  readonly requestId: string;
+  readonly dialect: Dialect;
+  readonly caller: Caller;
+  readonly headers: IncomingHttpHeaders;
+  readonly reply: ClientReply;
+  /** The client's body as it came; a passthrough sends these bytes on. */
+  readonly rawBody: Buffer;
+  readonly translation: Translation;
+  readonly facts: RequestFacts;
+  readonly streams: boolean;
+  readonly record: RequestRecord;
+}
+
+/** What a request came to, for metrics and its log line. Written by the proxy alone, read when the request has ended. */
+export interface RequestRecord {
+  readonly startedMs: number;
+  /** As the client wrote it; null while unknown. */
+  asked: string | null;
+  /** Where it was resolved to; null: no such model, so that made-up names make no metric series. */
+  model: string | null;
+  node: string | null;
+  nAttempts: number;
+  coldStart: boolean;
+  /** Milliseconds; of all attempts together. */
+  queueMs: number;
+  loadMs: number;
+  /** From the node's being asked to its first piece of answer, of the last attempt; null: none came. */
+  prefillMs: number | null;
+  /** From the request's arrival to the first piece of answer. */
+  firstTokenMs: number | null;
+  decodeMs: number;
+  tokens: TokenCounts | null;
+  status: number;
+  error: CortexError | null;
+}
+
+export const newRecord = (startedMs: number): RequestRecord => ({
+  startedMs,
+  asked: null,
+  model: null,
+  node: null,
+  nAttempts: 0,
+  coldStart: false,
+  queueMs: 0,
+  loadMs: 0,
+  prefillMs: null,
+  firstTokenMs: null,
+  decodeMs: 0,
+  tokens: null,
+  status: 0,
+  error: null,
+});

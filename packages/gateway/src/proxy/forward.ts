@@ -1,0 +1,176 @@
+/**
+ * The main path of a request: lease a node, send it the request, pass its answer on; and as long as the client has
+ * seen nothing of an answer, take another node when one fails. Invariant: every lease is released exactly once, with
+ * what happened on it.
+ */
+import { type CortexError, sseComment } from '@cortex/core';
+import type { Dispatcher } from 'undici';
+import type { Fleet, Lease, RouteRequest, WaitProgress } from '../fleet/contract.ts';
+import type { JsonObject } from '../translate/contract.ts';
+import type { Exchange } from './exchange.ts';
+import { forwardBody } from './forward-body.ts';
+import { forwardHeaders } from './hop-headers.ts';
+import { failsOver, fromAnswer, fromTransport, outcomeOf, retryAfterSecs } from './node-errors.ts';
+import type { NodePools } from './node-pools.ts';
+import { StreamRelay } from './relay-stream.ts';
+import { WholeRelay } from './relay-whole.ts';
+import { withInlinedImages } from './request-facts.ts';
+import type { RemoteImages } from './remote-images.ts';
+import type { ProxySettings } from './settings.ts';
+import { SilenceWatch } from './silence-watch.ts';
+
+export interface ProxyParts {
+  readonly fleet: Fleet;
+  readonly pools: NodePools;
+  readonly images: RemoteImages;
+  readonly settings: ProxySettings;
+  /** Our name in `Via`. */
+  readonly via: string;
+}
+
+const errorBodyBytesMax = 64 * 1024;
+
+const routeRequest = (exchange: Exchange, excludedNodes: ReadonlySet<string>): RouteRequest => {
+  const { facts, caller } = exchange;
+  return {
+    model: facts.model,
+    needsVision: facts.needsVision,
+    tokensMin: facts.tokensMin,
+    ...(facts.affinityKey === undefined ? {} : { affinityKey: facts.affinityKey }),
+    clientId: caller.clientId,
+    priority: caller.priority,
+    excludedNodes,
+  };
+};
+
+/** Links are fetched only for a request that could be served, and once, however many nodes are tried. */
+const requestToForward = async (parts: ProxyParts, exchange: Exchange): Promise<JsonObject> => {
+  const { request } = exchange.translation;
+  const { imageUrls } = exchange.facts;
+  if (imageUrls.length === 0) return request;
+  const route = routeRequest(exchange, new Set());
+  if (parts.fleet.explain(route).action === 'refuse') {
+    // Throws why, with all its facts; unless the fleet has changed just now.
+    const lease = await parts.fleet.acquire(route, exchange.reply.signal);
+    lease.release({ kind: 'client' });
+  }
+  return withInlinedImages(request, await parts.images.fetchAll(imageUrls, exchange.reply.signal));
+};
+
+const announce = (exchange: Exchange, lease: Lease): void => {
+  const { reply, record } = exchange;
+  const headers = {
+    'x-cortex-node': lease.target.node,
+    'x-cortex-cold-start': String(lease.coldStart),
+    'x-cortex-queue-ms': String(Math.round(record.queueMs)),
+    'x-cortex-load-ms': String(Math.round(record.loadMs)),
+  };
+  // A stream that keepalives have opened can't have headers any more.
+  if (reply.opened) {
+    reply.write(
+      sseComment(
+        Object.entries(headers)
+          .map(([name, value]) => `${name}=${value}`)
+          .join(' '),
+      ),
+    );
+  } else for (const [name, value] of Object.entries(headers)) reply.header(name, value);
+};
+
+const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>): Promise<Lease> => {
+  const { reply, record } = exchange;
+  const note = (progress: WaitProgress): void => reply.note(progress);
+  const lease = await parts.fleet.acquire(routeRequest(exchange, excluded), reply.signal, note);
+  record.nAttempts += 1;
+  record.node = lease.target.node;
+  record.coldStart ||= lease.coldStart;
+  record.queueMs += lease.queueMs;
+  record.loadMs += lease.loadMs;
+  reply.note({ kind: 'prefill', text: null });
+  announce(exchange, lease);
+  return lease;
+};
+
+const refusal = async (answer: Dispatcher.ResponseData, node: string): Promise<CortexError> => {
+  const pieces: Buffer[] = [];
+  let nBytes = 0;
+  for await (const chunk of answer.body) {
+    pieces.push(chunk as Buffer);
+    nBytes += (chunk as Buffer).length;
+    if (nBytes > errorBodyBytesMax) break;
+  }
+  const header = answer.headers['retry-after'];
+  const retryAfter = retryAfterSecs(Array.isArray(header) ? header[0] : header, Date.now());
+  return fromAnswer(answer.statusCode, Buffer.concat(pieces).toString('utf8'), node, retryAfter);
+};
+
+const ask = async (
+  parts: ProxyParts,
+  exchange: Exchange,
+  lease: Lease,
+  request: JsonObject,
+  watch: SilenceWatch,
+): Promise<Dispatcher.ResponseData> => {
+  const { target } = lease;
+  const answer = await parts.pools.post({
+    endpoint: target.endpoint,
+    path: exchange.dialect.upstreamPath,
+    headers: forwardHeaders(exchange.headers, {
+      via: parts.via,
+      requestId: exchange.requestId,
+      token: parts.settings.tokens.get(target.node) ?? null,
+    }),
+    body: forwardBody(exchange, request, target.modelId),
+    signal: watch.signal,
+  });
+  if (answer.statusCode < 200 || answer.statusCode > 299) throw await refusal(answer, target.node);
+  return answer;
+};
+
+/** @returns null when the client has its answer, or the error for which another node may be tried. @throws the rest. */
+const tryNode = async (
+  parts: ProxyParts,
+  exchange: Exchange,
+  lease: Lease,
+  request: JsonObject,
+): Promise<CortexError | null> => {
+  const { node } = lease.target;
+  using watch = new SilenceWatch(exchange.reply.signal, node);
+  const relay = exchange.streams
+    ? new StreamRelay(exchange, parts.settings, watch, node)
+    : new WholeRelay(exchange, parts.settings, watch, node);
+  try {
+    await relay.run(() => ask(parts, exchange, lease, request, watch));
+    const { record } = exchange;
+    lease.release({ kind: 'done', completionTokens: record.tokens?.completion ?? 0, decodeMs: record.decodeMs });
+    return null;
+  } catch (thrown) {
+    const error = fromTransport(watch.signal.aborted ? watch.signal.reason : thrown, node);
+    lease.release(outcomeOf(error));
+    if (relay.committed || exchange.reply.signal.aborted || !failsOver(error)) throw error;
+    return error;
+  }
+};
+
+/**
+ * Resolves when the client has its whole answer. @throws CortexError otherwise: before `reply.opened` it becomes a
+ * status, after it the protocol's own error in the stream.
+ */
+export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<void> => {
+  const request = await requestToForward(parts, exchange);
+  const excluded = new Set<string>();
+  let failure: CortexError | null = null;
+  while (excluded.size < parts.settings.attemptsMax) {
+    let lease: Lease;
+    try {
+      lease = await acquire(parts, exchange, excluded);
+    } catch (thrown) {
+      // "No node is left" is the consequence; why the last one failed is the news.
+      throw exchange.reply.signal.aborted ? thrown : (failure ?? thrown);
+    }
+    failure = await tryNode(parts, exchange, lease, request);
+    if (failure === null) return;
+    excluded.add(lease.target.node);
+  }
+  if (failure !== null) throw failure;
+};

@@ -1,0 +1,117 @@
+/**
+ * What went wrong at a node, as a row of the error table, and what follows from it: whether another node may try,
+ * and whether this one is to blame. Pure.
+ */
+import { CortexError, isErrorCode, type ErrorCode, type ErrorFacts } from '@cortex/core';
+import type { LeaseOutcome } from '../fleet/contract.ts';
+
+const codeOf = (thrown: unknown): string =>
+  thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+
+/** Thrown by a connection: refused, reset, timed out, not HTTP. */
+export const fromTransport = (thrown: unknown, node: string): CortexError => {
+  const code = codeOf(thrown);
+  // Whatever carries no system code was not thrown by a socket: it is ours.
+  if (thrown instanceof CortexError || code === '') return CortexError.from(thrown);
+  const options = { cause: thrown, facts: { node } };
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT')
+    return new CortexError('upstream_timeout', `node ${node} did not accept a connection in time`, options);
+  if (code === 'ECONNREFUSED')
+    return new CortexError('upstream_disconnected', `node ${node} refused the connection`, options);
+  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW')
+    return new CortexError('upstream_error', `node ${node} did not answer in HTTP`, options);
+  const why = thrown instanceof Error ? thrown.message : String(thrown);
+  return new CortexError('upstream_disconnected', `the connection to node ${node} broke: ${why}`, options);
+};
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Seconds of a `Retry-After` header, which is a number or a date. */
+export const retryAfterSecs = (header: string | undefined, nowMs: number): number | undefined => {
+  if (header === undefined) return undefined;
+  if (/^\d{1,9}$/.test(header)) return Number(header);
+  const at = Date.parse(header);
+  return Number.isNaN(at) ? undefined : Math.max(0, Math.ceil((at - nowMs) / 1000));
+};
+
+const factOf = (value: unknown): value is string | number | boolean | null | string[] =>
+  value === null ||
+  ['string', 'number', 'boolean'].includes(typeof value) ||
+  (Array.isArray(value) && value.every((one) => typeof one === 'string'));
+
+const factsOf = (error: Readonly<Record<string, unknown>>, node: string): ErrorFacts => ({
+  ...Object.fromEntries(
+    Object.entries(error).filter((entry): entry is [string, string | number | boolean | null | string[]] => {
+      const [key, value] = entry;
+      return !['message', 'type', 'code', 'param'].includes(key) && factOf(value);
+    }),
+  ),
+  node,
+});
+
+/**
+ * Codes of a node's answer that mean something else to the client, who did not choose the node: the gateway's own
+ * token was refused, its view of the node was stale, or the node broke.
+ */
+const nodesOwnTrouble: ReadonlySet<ErrorCode> = new Set([
+  'internal_error',
+  'model_load_failed',
+  'invalid_api_key',
+  'forbidden',
+  'model_not_found',
+  'not_found',
+  'model_busy',
+  'client_closed_request',
+]);
+
+/** For engines that know no codes of ours. */
+const codeForStatus = (status: number): ErrorCode => {
+  if (status === 400 || status === 422) return 'invalid_request';
+  if (status === 413) return 'request_too_large';
+  if (status === 429) return 'rate_limit_exceeded';
+  if (status === 503) return 'overloaded';
+  if (status === 408 || status === 504) return 'upstream_timeout';
+  return 'upstream_error';
+};
+
+/** The `error` member of an answer or of a stream's event. `status` 0: it came inside a stream. */
+export const fromErrorMember = (member: unknown, status: number, node: string, retryAfter?: number): CortexError => {
+  const error = isObject(member) ? member : {};
+  const known = isErrorCode(error['code']) ? error['code'] : codeForStatus(status === 0 ? 502 : status);
+  const message = [error['message'], member].find((text) => typeof text === 'string' && text !== '');
+  const text = typeof message === 'string' ? message : `node ${node} answered ${status === 0 ? 'an error' : status}`;
+  return new CortexError(nodesOwnTrouble.has(known) ? 'upstream_error' : known, text, {
+    facts: factsOf(error, node),
+    ...(typeof error['param'] === 'string' ? { param: error['param'] } : {}),
+    ...(retryAfter === undefined ? {} : { retryAfterSecs: retryAfter }),
+  });
+};
+
+/** An answer that is not 2xx. `body` may be cut short. */
+export const fromAnswer = (status: number, body: string, node: string, retryAfter?: number): CortexError => {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body);
+  } catch {
+    parsed = null;
+  }
+  // vLLM and others put message and type at the top.
+  const member = isObject(parsed) ? (parsed['error'] ?? parsed) : null;
+  return fromErrorMember(member, status, node, retryAfter);
+};
+
+/** Whether another node may be asked, as long as the client has seen nothing of the answer. */
+export const failsOver = (error: CortexError): boolean =>
+  error.row.source !== 'client' && error.code !== 'internal_error';
+
+/** Being full or loading is no failure; these are, and feed the node's circuit. */
+const blamed: ReadonlySet<ErrorCode> = new Set([
+  'upstream_error',
+  'upstream_disconnected',
+  'upstream_timeout',
+  'device_poisoned',
+]);
+
+export const outcomeOf = (error: CortexError): LeaseOutcome =>
+  blamed.has(error.code) ? { kind: 'failed', error } : { kind: 'client' };

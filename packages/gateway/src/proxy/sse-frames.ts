@@ -1,0 +1,93 @@
+/**
+ * Cuts a byte stream into whole server-sent events and keeps each event's bytes, so that they can be sent on
+ * unchanged. Any split of the input into chunks gives the same events.
+ * Follows the HTML standard's "parsing an event stream": lines end in LF, CR LF or CR; an empty line ends an event.
+ */
+import { CortexError } from '@cortex/core';
+
+export interface SseFrame {
+  /** With its closing empty line. */
+  readonly bytes: Buffer;
+  /** The `data` lines joined with LF; null for an event without any, such as a comment. */
+  readonly data: string | null;
+  /** The last comment line of the event, without its colon. */
+  readonly comment: string | null;
+}
+
+const lf = 0x0a;
+const cr = 0x0d;
+const frameBytesMax = 64 * 1024 * 1024;
+
+const valueAfter = (line: string, start: number): string => line.slice(line[start] === ' ' ? start + 1 : start);
+
+const readFrame = (bytes: Buffer): SseFrame => {
+  const text = bytes.toString('utf8');
+  let data: string | null = null;
+  let comment: string | null = null;
+  for (const line of text.split(/\r\n|\n|\r/)) {
+    if (line.startsWith('data:')) {
+      const value = valueAfter(line, 5);
+      data = data === null ? value : `${data}\n${value}`;
+    } else if (line === 'data') data = data === null ? '' : `${data}\n`;
+    else if (line.startsWith(':')) comment = valueAfter(line, 1);
+  }
+  return { bytes, data, comment };
+};
+
+export class SseFrames {
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #lineIsEmpty = true;
+  #afterCr = false;
+
+  /** Bytes of an event that is not complete yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** The events that `chunk` completes, in order. @throws CortexError `upstream_error` for an event without end. */
+  push(chunk: Buffer): SseFrame[] {
+    const frames: SseFrame[] = [];
+    let start = 0;
+    for (let i = 0; i < chunk.length; i += 1) {
+      const byte = chunk[i];
+      if (byte === lf && this.#afterCr) {
+        this.#afterCr = false;
+        continue;
+      }
+      this.#afterCr = byte === cr;
+      if (byte !== lf && byte !== cr) {
+        this.#lineIsEmpty = false;
+        continue;
+      }
+      if (!this.#lineIsEmpty) {
+        this.#lineIsEmpty = true;
+        continue;
+      }
+      // The LF of a closing CR LF belongs to this event when it is here already; else it leads the next one.
+      if (this.#afterCr && chunk[i + 1] === lf) {
+        this.#afterCr = false;
+        i += 1;
+      }
+      frames.push(readFrame(this.#take(chunk.subarray(start, i + 1))));
+      start = i + 1;
+    }
+    if (start < chunk.length) this.#keep(start === 0 ? chunk : chunk.subarray(start));
+    return frames;
+  }
+
+  #take(last: Buffer): Buffer {
+    if (this.#pendingBytes === 0) return last;
+    const bytes = Buffer.concat([...this.#pending, last]);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    return bytes;
+  }
+
+  #keep(rest: Buffer): void {
+    this.#pending.push(rest);
+    this.#pendingBytes += rest.length;
+    if (this.#pendingBytes <= frameBytesMax) return;
+    throw new CortexError('upstream_error', `the node sent an event of more than ${frameBytesMax} bytes`);
+  }
+}
