@@ -1,0 +1,24 @@
+/** `GET /health`: how the devices, the models and the start-up are doing. Always 200 while the process lives. */
+import type { DeviceHealth, Health } from '@cortex/core';
+import type { Route } from '../context.ts';
+
+/** `degraded`: a device is out of service, the others still serve. */
+const healthStatus = (draining: boolean, devices: readonly DeviceHealth[]): string => {
+  if (draining) return 'draining';
+  return devices.some((device) => device.poisoned) ? 'degraded' : 'ok';
+};
+
+export const healthRoute: Route = {
+  method: 'GET',
+  url: '/health',
+  handle: async (context): Promise<Health> => {
+    const devices = await context.deviceHealth();
+    return {
+      status: healthStatus(context.calls.draining, devices),
+      uptime_secs: Math.floor((Date.now() - context.startedAt.getTime()) / 1000),
+      devices: [...devices],
+      activation: context.activation(),
+      models: [...context.harness.activity()],
+    };
+  },
+};
