@@ -4,5 +4,6 @@ export * from './harness.ts';
 export * from './neuron-api.ts';
 export * from './openai/chat.ts';
 export * from './openai/completions.ts';
+export * from './openai/model-list.ts';
 export * from './parse.ts';
 export * from './sse.ts';

@@ -127,6 +127,10 @@ export const unloadRequestSchema = z.looseObject({
 });
 export type UnloadRequest = z.infer<typeof unloadRequestSchema>;
 
+/** Answered once the memory is free. */
+export const unloadAnswerSchema = z.looseObject({ status: z.literal('unloaded') });
+export type UnloadAnswer = z.infer<typeof unloadAnswerSchema>;
+
 export interface Version {
   readonly name: 'neuron';
   readonly version: string;
