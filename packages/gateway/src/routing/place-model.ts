@@ -64,11 +64,12 @@ const later = (reason: string): Judged => ({ kind: 'later', reason });
 /** What `models.toml` and the node's own word on the model rule out for good. */
 const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: PlaceInput): Judged => {
   const { profile } = input;
-  if (node.kind === 'upstream') return never('does not have it, and loads nothing on demand');
   if (input.onlyNode !== null && node.name !== input.onlyNode) return never('not the node asked for');
   if (profile !== undefined && profile.pinned_on.length > 0 && !profile.pinned_on.includes(node.name))
     return never(`pinned on ${profile.pinned_on.join(', ')}`);
   if (entry === undefined) {
+    if (node.reach === 'unknown') return null;
+    if (node.kind === 'upstream') return never('does not have it, and loads nothing on demand');
     if (profile === undefined) return never('does not have the model');
     if (node.reach === 'up' && !node.harnesses.includes(profile.harness)) return never(`no harness ${profile.harness}`);
     return null;
@@ -136,14 +137,14 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
   const needMb = input.needMb(node) ?? 0;
   const judged = judgeRules(node, entry, input) ?? judgeReach(node, input) ?? judgeEntry(entry);
   if (judged !== null) return { ...judged, node };
-  const tooSmall = neverFits(node, input.profile, needMb);
-  if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
   const coolDown = input.coolDown(node.name);
   if (coolDown !== null) {
     const secs = Math.ceil((coolDown.untilMs - input.eviction.nowMs) / 1000);
     const reason = `loading it failed (${coolDown.error.message}), tried again in ${secs} s`;
     return { kind: 'cooling', node, reason, coolDown };
   }
+  const tooSmall = neverFits(node, input.profile, needMb);
+  if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
   const fit = fitDevices(node, input.profile, needMb, (device) => freeMb(node, device));
   if (fit === null)
     return withEvictions(node, { profile: input.profile, needMb, waitMs: input.waitMs }, input.eviction);
