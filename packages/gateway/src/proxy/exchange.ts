@@ -24,11 +24,16 @@ export interface Exchange {
 /** What a request came to, for metrics and its log line. Written by the proxy alone, read when the request has ended. */
 export interface RequestRecord {
   readonly startedMs: number;
-  /** As the client wrote it; null while unknown. */
+  /** Only inference is counted by the metrics. */
+  inference: boolean;
+  /** Held in memory for it. */
+  bodyBytes: number;
+  /** The model as the client wrote it; null while the body has not been read. */
   asked: string | null;
   /** Where it was resolved to; null: no such model, so that made-up names make no metric series. */
   model: string | null;
   node: string | null;
+  streams: boolean;
   nAttempts: number;
   coldStart: boolean;
   /** Milliseconds; of all attempts together. */
@@ -46,9 +51,12 @@ export interface RequestRecord {
 
 export const newRecord = (startedMs: number): RequestRecord => ({
   startedMs,
+  inference: false,
+  bodyBytes: 0,
   asked: null,
   model: null,
   node: null,
+  streams: false,
   nAttempts: 0,
   coldStart: false,
   queueMs: 0,

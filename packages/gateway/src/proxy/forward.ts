@@ -118,7 +118,7 @@ const ask = async (
     headers: forwardHeaders(exchange.headers, {
       via: parts.via,
       requestId: exchange.requestId,
-      token: parts.settings.tokens.get(target.node) ?? null,
+      token: target.token ?? null,
     }),
     body: forwardBody(exchange, request, target.modelId),
     signal: watch.signal,

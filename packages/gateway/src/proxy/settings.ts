@@ -9,15 +9,10 @@ export interface ProxySettings {
   readonly attemptsMax: number;
   readonly connectionsPerNode: number;
   readonly keepaliveMs: number;
-  /** Bearer token for each node that wants one. */
-  readonly tokens: ReadonlyMap<string, string>;
 }
 
 export const proxySettings = (config: CortexConfig): ProxySettings => {
   const { proxy, gateway } = config;
-  const tokens = new Map<string, string>();
-  for (const { name } of config.neurons) if (gateway.neuron_token !== undefined) tokens.set(name, gateway.neuron_token);
-  for (const { name, api_key: key } of config.upstreams) if (key !== undefined) tokens.set(name, key);
   return {
     connectTimeoutMs: proxy.connect_timeout_secs * 1000,
     firstTokenTimeoutMs: proxy.first_token_timeout_secs * 1000,
@@ -26,6 +21,5 @@ export const proxySettings = (config: CortexConfig): ProxySettings => {
     attemptsMax: proxy.attempts_max,
     connectionsPerNode: proxy.connections_per_node,
     keepaliveMs: gateway.keepalive_secs * 1000,
-    tokens,
   };
 };

@@ -1,0 +1,68 @@
+/**
+ * Reads a JSON object within its limits and keeps its bytes, which may be forwarded as they are. A body that says it
+ * is too large is refused before a byte of it is read, one that does not say so as soon as it is.
+ */
+import type { IncomingMessage } from 'node:http';
+import { CortexError } from '@cortex/core';
+import type { JsonObject } from '../translate/contract.ts';
+
+export interface JsonBody {
+  readonly bytes: Buffer;
+  readonly object: JsonObject;
+}
+
+const mb = 1024 * 1024;
+const byteOrderMark = Buffer.from('\uFEFF');
+
+const tooLarge = (bytesMax: number): CortexError => {
+  const facts = { limit_bytes: bytesMax };
+  return new CortexError('request_too_large', `the body is larger than ${bytesMax / mb} MB`, { facts });
+};
+
+const parseObject = (bytes: Buffer): JsonObject => {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    // V8 quotes the text around the mistake: keep where it is, not what was sent.
+    const where = /at position \d+/.exec(error instanceof Error ? error.message : '')?.[0];
+    throw new CortexError('invalid_request', `the body is not JSON${where === undefined ? '' : ` (${where})`}`);
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new CortexError('invalid_request', 'the body is not a JSON object');
+};
+
+/**
+ * @param hold told of bytes before they are kept; it may refuse them
+ * @throws CortexError `request_too_large`, `invalid_request`, `client_closed_request`, and what `hold` throws
+ */
+export const readJsonBody = async (
+  request: IncomingMessage,
+  bytesMax: number,
+  hold: (bytes: number) => void,
+): Promise<JsonBody> => {
+  const encoding = request.headers['content-encoding'] ?? 'identity';
+  if (encoding !== 'identity') {
+    throw new CortexError('invalid_request', `bodies of content-encoding ${encoding} are not taken; send plain JSON`);
+  }
+  const declared = Number(request.headers['content-length'] ?? 0);
+  if (declared > bytesMax) throw tooLarge(bytesMax);
+  hold(declared);
+  const chunks: Buffer[] = [];
+  let received = 0;
+  try {
+    // What is left of a refused body is drained by the server, so the socket must outlive this loop.
+    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      received += chunk.length;
+      if (received > bytesMax) throw tooLarge(bytesMax);
+      if (received > declared) hold(Math.min(chunk.length, received - declared));
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof CortexError) throw error;
+    throw new CortexError('client_closed_request', 'the client left while sending the body', { cause: error });
+  }
+  const whole = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, received);
+  const bytes = whole.subarray(0, 3).equals(byteOrderMark) ? whole.subarray(3) : whole;
+  return { bytes, object: parseObject(bytes) };
+};

@@ -1,0 +1,90 @@
+/** Every path that asks a model: the client's protocol is the dialect's business, the rest is the proxy's. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { CortexError } from '@cortex/core';
+import { ClientReply } from '../../proxy/client-reply.ts';
+import type { Exchange } from '../../proxy/exchange.ts';
+import { forward } from '../../proxy/forward.ts';
+import { requestFacts } from '../../proxy/request-facts.ts';
+import type { Dialect, StreamVoice } from '../../translate/contract.ts';
+import type { Route, RouteContext } from '../context.ts';
+import { asCortexError, errorHeaders } from '../error-reply.ts';
+import type { JsonBody } from '../json-body.ts';
+
+const voiceOf = (exchange: Exchange): StreamVoice | null => {
+  const { reply } = exchange.translation;
+  return reply.kind === 'passthrough' ? reply.voice : reply.stream;
+};
+
+/** @throws CortexError what is wrong with the request, before anything was done for it. */
+const newExchange = (context: RouteContext, dialect: Dialect, request: FastifyRequest): Omit<Exchange, 'reply'> => {
+  const { bytes, object } = request.body as JsonBody;
+  const { headers, id } = request;
+  const translation = dialect.translate({ body: object, headers, requestId: id });
+  const facts = requestFacts(translation.request);
+  const generates = dialect.upstreamPath === '/v1/chat/completions' || dialect.upstreamPath === '/v1/completions';
+  const record = context.recordOf(request);
+  record.asked = facts.model;
+  record.streams = generates && translation.request['stream'] === true;
+  return {
+    requestId: id,
+    dialect,
+    caller: context.callerOf(request),
+    headers,
+    rawBody: bytes,
+    translation,
+    facts,
+    streams: record.streams,
+    record,
+  };
+};
+
+const answerFailure = (exchange: Exchange, error: CortexError): void => {
+  const { reply, dialect, requestId } = exchange;
+  if (error.code === 'client_closed_request') return reply.abandon();
+  if (!reply.opened) {
+    reply.sendJson(JSON.stringify(dialect.errorBody(error, requestId)), errorHeaders(error), error.status);
+    return undefined;
+  }
+  const voice = exchange.streams ? voiceOf(exchange) : null;
+  if (voice === null) return reply.abandon();
+  return reply.end(voice.fail(error));
+};
+
+const serve = async (context: RouteContext, exchange: Exchange): Promise<void> => {
+  const { reply, record } = exchange;
+  const voice = exchange.streams ? voiceOf(exchange) : null;
+  if (voice !== null) reply.keepAlive(voice, context.proxy.settings.keepaliveMs);
+  try {
+    await forward(context.proxy, exchange);
+  } catch (thrown) {
+    record.error = asCortexError(reply.signal.aborted ? reply.signal.reason : thrown, exchange.requestId);
+    answerFailure(exchange, record.error);
+  }
+};
+
+const handle = async (
+  context: RouteContext,
+  dialect: Dialect,
+  request: FastifyRequest,
+  fastifyReply: FastifyReply,
+): Promise<void> => {
+  const draft = newExchange(context, dialect, request);
+  const admission = context.limits.admit(draft.caller.key, draft.facts.tokensMin);
+  fastifyReply.hijack();
+  const reply = new ClientReply(fastifyReply.raw);
+  reply.header('x-request-id', request.id);
+  try {
+    await context.running.run(reply, () => serve(context, { ...draft, reply }));
+  } finally {
+    const { tokens } = draft.record;
+    admission.end((tokens?.prompt ?? 0) + (tokens?.completion ?? 0));
+  }
+};
+
+export const inferenceRoute = (url: string, dialect: Dialect): Route => ({
+  method: 'POST',
+  url,
+  access: 'key',
+  dialect,
+  handle: (context, request, reply) => handle(context, dialect, request, reply),
+});

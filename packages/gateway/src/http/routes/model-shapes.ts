@@ -1,0 +1,22 @@
+/** A model of the catalogue as each protocol lists it. Pure. */
+import type { CatalogueModel } from '../../routing/catalogue.ts';
+
+/** OpenAI's four members and, beside them, all that the catalogue knows. A cost nobody declared is left out. */
+export const openAiModel = (model: CatalogueModel, createdSecs: number): object => {
+  const { cost, ...rest } = model;
+  return {
+    ...rest,
+    object: 'model',
+    created: createdSecs,
+    owned_by: 'cortex',
+    ...(cost === null || cost === undefined ? {} : { cost }),
+  };
+};
+
+/** Anthropic's `ModelInfo`. */
+export const anthropicModel = (model: CatalogueModel, createdSecs: number): object => ({
+  type: 'model',
+  id: model.id,
+  display_name: model.alias_of === null ? model.id : `${model.id} (${model.alias_of})`,
+  created_at: new Date(createdSecs * 1000).toISOString().replace('.000Z', 'Z'),
+});

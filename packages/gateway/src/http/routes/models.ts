@@ -1,0 +1,44 @@
+/** `GET /v1/models` and `GET /v1/models/{id}`: what can be asked for, in the shape the client's protocol expects. */
+import type { FastifyRequest } from 'fastify';
+import { CortexError } from '@cortex/core';
+import { queryText, restOfPath, type Route, type RouteContext } from '../context.ts';
+import { anthropicModel, openAiModel } from './model-shapes.ts';
+
+const createdSecs = (context: RouteContext): number => Math.floor(context.startedAt.getTime() / 1000);
+
+const wantsAnthropic = (request: FastifyRequest): boolean => request.headers['anthropic-version'] !== undefined;
+
+export const listModelsRoute: Route = {
+  method: 'GET',
+  url: '/v1/models',
+  access: 'key',
+  handle: (context, request) => {
+    const models = context.control.models();
+    const created = createdSecs(context);
+    if (wantsAnthropic(request)) {
+      const data = models.map((model) => anthropicModel(model, created));
+      return { data, has_more: false, first_id: models[0]?.id ?? null, last_id: models.at(-1)?.id ?? null };
+    }
+    return {
+      object: 'list',
+      data: models.map((model) => openAiModel(model, created)),
+      // Codex reads its own richer list under this name and refuses an answer without it; empty means "use your own".
+      ...(queryText(request, 'client_version') === undefined ? {} : { models: [] }),
+    };
+  },
+};
+
+export const oneModelRoute: Route = {
+  method: 'GET',
+  url: '/v1/models/*',
+  access: 'key',
+  handle: (context, request) => {
+    const id = restOfPath(request);
+    const model = context.control.models().find((one) => one.id === id);
+    if (model === undefined)
+      throw new CortexError('model_not_found', `there is no model ${id.slice(0, 256)} here`, { param: 'model' });
+    return wantsAnthropic(request)
+      ? anthropicModel(model, createdSecs(context))
+      : openAiModel(model, createdSecs(context));
+  },
+};

@@ -1,0 +1,36 @@
+/** What anyone may know without a key: that it runs, which version, and how many of its nodes answer. */
+import type { Route } from '../context.ts';
+
+export const healthRoute: Route = {
+  method: 'GET',
+  url: '/health',
+  access: 'open',
+  handle: (context, _request, reply) => {
+    const { nodes } = context.control.snapshot();
+    const nUp = nodes.filter((node) => node.reach === 'up').length;
+    const status = context.running.draining ? 'draining' : nUp === 0 ? 'degraded' : 'ok';
+    // A load balancer in front shall send nothing more to a gateway that is going away.
+    void reply.code(status === 'draining' ? 503 : 200);
+    return {
+      status,
+      uptime_secs: Math.round((Date.now() - context.startedAt.getTime()) / 1000),
+      nodes: { up: nUp, total: nodes.length },
+      in_flight: context.running.count,
+    };
+  },
+};
+
+export const versionRoute: Route = {
+  method: 'GET',
+  url: '/version',
+  access: 'open',
+  handle: (context) => context.version,
+};
+
+/** `HEAD /` is how Claude Code asks whether somebody is there. */
+export const rootRoute: Route = {
+  method: 'GET',
+  url: '/',
+  access: 'open',
+  handle: (context) => ({ ...context.version, api: ['/v1/models', '/v1/chat/completions', '/v1/messages', '/health'] }),
+};

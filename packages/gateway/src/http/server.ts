@@ -1,0 +1,171 @@
+/** The gateway's HTTP side: hooks that hold for every route, and the routes themselves from one list. */
+import type { IncomingMessage } from 'node:http';
+import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { CortexError } from '@cortex/core';
+import type { Caller } from '../auth/key-ring.ts';
+import { requestLine } from '../metrics/request-log.ts';
+import { newRecord, type RequestRecord } from '../proxy/exchange.ts';
+import type { Dialect } from '../translate/contract.ts';
+import { BodyBudget } from './body-budget.ts';
+import type { Route, RouteContext, ServerParts } from './context.ts';
+import { answerClientError, asCortexError, errorHeaders } from './error-reply.ts';
+import { readJsonBody } from './json-body.ts';
+import { requestId } from './request-id.ts';
+import { allRoutes } from './routes/index.ts';
+import { RunningRequests } from './running-requests.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    route?: Route;
+  }
+}
+
+export interface ServerOptions {
+  readonly bodyBytesMax: number;
+}
+
+export interface GatewayServer {
+  /** The address it listens on, such as `http://0.0.0.0:31313`. @throws Node's `EADDRINUSE`, `EACCES`, … */
+  listen(host: string, port: number): Promise<string>;
+  /** New inference is refused from now on; resolves when the running one has ended, at the latest after the grace. */
+  drain(graceMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Time for a whole request to arrive: 64 MB over a slow line, but not for ever. */
+const requestTimeoutMs = 300_000;
+const probeAfterMs = 30_000;
+/** This many bodies of the largest size may be in memory at once. */
+const bodiesMax = 16;
+
+const routeOf = (request: FastifyRequest): Route | undefined => request.routeOptions.config.route;
+
+const sendError = (
+  request: FastifyRequest,
+  reply: FastifyReply,
+  error: CortexError,
+  fallback?: Dialect,
+): FastifyReply => {
+  const anthropic = request.headers['anthropic-version'] === undefined ? undefined : fallback;
+  const dialect = routeOf(request)?.dialect ?? anthropic;
+  const body = dialect === undefined ? error.toBody() : dialect.errorBody(error, request.id);
+  return reply.headers(errorHeaders(error)).code(error.status).send(body);
+};
+
+const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyReply, client: string): void => {
+  const record = context.recordOf(request);
+  const { statusCode, writableFinished } = reply.raw;
+  record.error ??= writableFinished ? null : new CortexError('client_closed_request', 'the client left');
+  record.status = record.error?.code === 'client_closed_request' ? 499 : statusCode;
+  const durationMs = performance.now() - record.startedMs;
+  if (record.inference) context.metrics.observe(record, durationMs);
+  const route = request.routeOptions.url ?? 'unknown';
+  const line = requestLine({ requestId: request.id, method: request.method, route, client }, record, durationMs);
+  const { error } = record;
+  if (error?.code === 'internal_error') context.log.error({ ...line, err: error.cause }, 'request');
+  // Probes and the page ask every few seconds.
+  else if (!record.inference && error === null && request.method !== 'POST') context.log.debug(line, 'request');
+  else context.log.info(line, 'request');
+};
+
+const admit = (context: RouteContext, request: FastifyRequest, callers: WeakMap<IncomingMessage, Caller>): void => {
+  const access = routeOf(request)?.access ?? 'key';
+  if (access === 'open') return;
+  // A page of another site can send a POST without asking first, though not read its answer.
+  if (access === 'admin' && request.headers['sec-fetch-site'] === 'cross-site')
+    throw new CortexError('forbidden', 'this is not done for pages of other sites');
+  const caller = context.keys.identify(request.headers, request.ip);
+  callers.set(request.raw, caller);
+  if (access === 'admin' && !caller.admin) throw new CortexError('forbidden', 'this needs a key with admin = true');
+};
+
+const addHooks = (
+  app: FastifyInstance,
+  context: RouteContext,
+  callers: WeakMap<IncomingMessage, Caller>,
+  options: ServerOptions,
+): void => {
+  const budget = new BodyBudget(options.bodyBytesMax * bodiesMax);
+  const fallback = context.dialects['/v1/messages'];
+  app.addHook('onRequest', async (request, reply) => {
+    const record = context.recordOf(request);
+    const route = routeOf(request);
+    record.inference = route?.dialect !== undefined;
+    reply.raw.once('close', () => {
+      budget.give(record.bodyBytes);
+      finish(context, request, reply, callers.get(request.raw)?.clientId ?? request.ip);
+    });
+    void reply.header('x-request-id', request.id);
+    admit(context, request, callers);
+    if (context.running.draining) {
+      void reply.header('connection', 'close');
+      if (route?.access !== 'open') context.running.refuseWhenDraining();
+    }
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', (request: FastifyRequest) =>
+    readJsonBody(request.raw, options.bodyBytesMax, (bytes) => {
+      budget.take(bytes);
+      context.recordOf(request).bodyBytes += bytes;
+    }),
+  );
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = asCortexError(thrown, request.id);
+    context.recordOf(request).error = error;
+    return sendError(request, reply, error, fallback);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0] ?? '';
+    const methods = (['GET', 'POST'] as const).filter((method) => app.hasRoute({ method, url: path }));
+    const what = methods.length === 0 ? `there is no ${path} here` : `${path} takes ${methods.join(' and ')}`;
+    return sendError(request, reply, new CortexError('not_found', what), fallback);
+  });
+};
+
+const newApp = (log: FastifyBaseLogger): FastifyInstance =>
+  fastify({
+    loggerInstance: log,
+    disableRequestLogging: true,
+    genReqId: (request) => requestId(request.headers['x-request-id']),
+    clientErrorHandler: answerClientError,
+    frameworkErrors: (error, request, reply) => sendError(request, reply, asCortexError(error, request.id)),
+    // Draining answers for itself, in the error table's words.
+    return503OnClosing: false,
+    forceCloseConnections: true,
+    requestTimeout: requestTimeoutMs,
+    // A host that vanishes sends no FIN: probes find out, also while an answer is computed and nothing is written.
+    http: { keepAlive: true, keepAliveInitialDelay: probeAfterMs },
+  });
+
+export const createServer = (parts: ServerParts, options: ServerOptions): GatewayServer => {
+  const records = new WeakMap<IncomingMessage, RequestRecord>();
+  const callers = new WeakMap<IncomingMessage, Caller>();
+  const context: RouteContext = {
+    ...parts,
+    running: new RunningRequests(),
+    startedAt: new Date(),
+    recordOf: (request) => {
+      const known = records.get(request.raw);
+      if (known !== undefined) return known;
+      const record = newRecord(performance.now());
+      records.set(request.raw, record);
+      return record;
+    },
+    callerOf: (request) => {
+      const caller = callers.get(request.raw);
+      if (caller === undefined) throw new Error(`${request.url}: an open route has no caller`);
+      return caller;
+    },
+  };
+  const app = newApp(parts.log);
+  addHooks(app, context, callers, options);
+  for (const route of allRoutes(parts.dialects)) {
+    const { method, url } = route;
+    app.route({ method, url, config: { route }, handler: (request, reply) => route.handle(context, request, reply) });
+  }
+  return {
+    listen: (host, port) => app.listen({ host, port }),
+    drain: (graceMs) => context.running.drain(graceMs),
+    close: () => app.close(),
+  };
+};

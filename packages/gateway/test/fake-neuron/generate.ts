@@ -1,0 +1,164 @@
+/** How a fake neuron answers one inference request: at its model's pace, or with the fault that was set for it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CortexError, sseComment, sseData, sseDone, sseHeaders, type ChatDelta, type FinishReason } from '@cortex/core';
+import {
+  answerTo,
+  chatChunk,
+  hasImage,
+  promptTokens,
+  textChunk,
+  wholeChat,
+  wholeText,
+  type Answer,
+} from './answers.ts';
+import type { FakeModel, Fault } from './settings.ts';
+
+export type Route = '/v1/chat/completions' | '/v1/completions';
+
+export interface Call {
+  readonly route: Route;
+  readonly model: FakeModel;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly fault: Fault | null;
+  /** Aborted when the client leaves or the model is taken away. */
+  readonly signal: AbortSignal;
+}
+
+/** Resolves early when the signal aborts. */
+const pause = (ms: number, signal: AbortSignal): Promise<void> => {
+  if (ms <= 0 || signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+};
+
+const untilAborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve());
+  });
+
+export const sendError = (response: ServerResponse, error: CortexError, headers: Record<string, string> = {}): void => {
+  response
+    .writeHead(error.status, { 'content-type': 'application/json', ...headers })
+    .end(JSON.stringify(error.toBody()));
+};
+
+let nAnswers = 0;
+
+const refuse = (call: Call): void => {
+  const { model, body } = call;
+  if (hasImage(body) && !model.capabilities.includes('vision')) {
+    const facts = { model_id: model.id, suggestion: 'a model with vision' };
+    throw new CortexError('vision_unsupported', `${model.id} cannot see`, { facts });
+  }
+  const prompt = promptTokens(body);
+  if (prompt > model.context)
+    throw new CortexError('context_length_exceeded', `${prompt} tokens are more than ${model.context}`);
+};
+
+/** True: the fault has answered. */
+const faultBeforeHeaders = async (call: Call): Promise<boolean> => {
+  const { fault, response, signal } = call;
+  if (fault?.kind === 'reset_before_headers') {
+    response.destroy();
+    return true;
+  }
+  if (fault?.kind === 'slow_headers') {
+    await pause(fault.ms, signal);
+    return signal.aborted;
+  }
+  if (fault?.kind !== 'status') return false;
+  const retry = fault.retry_after === undefined ? {} : { 'retry-after': String(fault.retry_after) };
+  const body = { error: { message: fault.message ?? 'a fault', type: 'server_error', code: fault.code ?? null } };
+  response.writeHead(fault.status, { 'content-type': 'application/json', ...retry }).end(JSON.stringify(body));
+  return true;
+};
+
+/** Sends the role, then silence or comments until the first token is due. */
+const prefill = async (call: Call): Promise<void> => {
+  const { model, response, signal } = call;
+  const every = model.keepalive_ms > 0 ? model.keepalive_ms : model.first_token_ms;
+  for (let left = model.first_token_ms; left > 0 && !signal.aborted; left -= every) {
+    await pause(Math.min(every, left), signal);
+    if (left > every)
+      response.write(sseComment(`prefill ${model.first_token_ms - left + every}/${model.first_token_ms}`));
+  }
+};
+
+/** True: the stream has gone wrong at this token and ended, or hangs until it is aborted. */
+const faultAt = async (call: Call, nSent: number): Promise<boolean> => {
+  const { fault, response, signal } = call;
+  if (fault === null || !('after_tokens' in fault) || fault.after_tokens !== nSent) return false;
+  if (fault.kind === 'reset_mid_stream') response.destroy();
+  else if (fault.kind === 'end_without_done') response.end();
+  else if (fault.kind === 'stall') await untilAborted(signal);
+  else if (fault.kind === 'garbage_sse') response.end('data: {"choices": [{"del\n\ndata: <html>oops</html>\n\n');
+  else response.end(sseData({ error: { message: 'a fault', type: 'server_error', code: fault.code } }));
+  return true;
+};
+
+const stream = async (call: Call, answer: Answer): Promise<void> => {
+  const { response, model, signal, body } = call;
+  const id = `${call.route === '/v1/completions' ? 'cmpl' : 'chatcmpl'}-${(nAnswers += 1)}`;
+  const options = (body['stream_options'] ?? {}) as Readonly<Record<string, unknown>>;
+  const chunk = call.route === '/v1/completions' ? textChunk : chatChunk;
+  let nSent = 0;
+  const usageSoFar = (): typeof answer.usage => ({
+    ...answer.usage,
+    completion_tokens: nSent,
+    total_tokens: answer.usage.prompt_tokens + nSent,
+  });
+  const send = (delta: ChatDelta, finish: FinishReason | null): boolean => {
+    const running = options['continuous_usage_stats'] === true ? usageSoFar() : null;
+    return response.write(
+      sseData(chunk(id, model.id, delta, finish, options['include_usage'] === true ? running : undefined)),
+    );
+  };
+  response.writeHead(200, sseHeaders);
+  if (call.route === '/v1/chat/completions') send({ role: 'assistant', content: '' }, null);
+  else response.flushHeaders();
+  await prefill(call);
+  for (const delta of answer.deltas) {
+    if (signal.aborted || (await faultAt(call, nSent))) return;
+    nSent += 1;
+    if (!send(delta, null)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (model.token_ms > 0) await pause(model.token_ms, signal);
+  }
+  if (signal.aborted || (await faultAt(call, nSent))) return;
+  send({}, answer.finish);
+  if (options['include_usage'] === true) response.write(sseData(chunk(id, model.id, null, null, answer.usage)));
+  response.end(sseDone);
+};
+
+const whole = async (call: Call, answer: Answer): Promise<void> => {
+  const { response, model, signal, fault } = call;
+  if (fault?.kind === 'stall') return untilAborted(signal);
+  await pause(model.first_token_ms + model.token_ms * answer.deltas.length, signal);
+  if (signal.aborted) return undefined;
+  const id = `cmpl-${(nAnswers += 1)}`;
+  const body = JSON.stringify((call.route === '/v1/completions' ? wholeText : wholeChat)(id, model.id, answer));
+  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  if (fault?.kind === 'reset_mid_body' || fault?.kind === 'reset_mid_stream') {
+    response.writeHead(200, headers).write(body.slice(0, body.length / 2), () => response.destroy());
+  } else if (fault?.kind === 'garbage_body' || fault?.kind === 'garbage_sse') {
+    response.writeHead(200, { 'content-type': 'application/json' }).end('<html>oops</html>');
+  } else response.writeHead(200, headers).end(body);
+  return undefined;
+};
+
+/** Resolves when the answer has ended or was aborted. @throws CortexError what the request is refused with. */
+export const generate = async (call: Call): Promise<void> => {
+  if (await faultBeforeHeaders(call)) return;
+  refuse(call);
+  const answer = answerTo(call.model, call.body);
+  await (call.body['stream'] === true ? stream(call, answer) : whole(call, answer));
+};
