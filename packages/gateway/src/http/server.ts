@@ -1,6 +1,12 @@
 /** The gateway's HTTP side: hooks that hold for every route, and the routes themselves from one list. */
 import type { IncomingMessage } from 'node:http';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import { CortexError } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import { requestLine } from '../metrics/request-log.ts';
@@ -125,7 +131,7 @@ const addHooks = (
 const newApp = (log: FastifyBaseLogger): FastifyInstance =>
   fastify({
     loggerInstance: log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: (request) => requestId(request.headers['x-request-id']),
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => sendError(request, reply, asCortexError(error, request.id)),

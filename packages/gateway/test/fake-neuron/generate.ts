@@ -98,11 +98,16 @@ const prefill = async (call: Call): Promise<void> => {
 const faultAt = async (call: Call, nSent: number): Promise<boolean> => {
   const { fault, response, signal } = call;
   if (fault === null || !('after_tokens' in fault) || fault.after_tokens !== nSent) return false;
-  if (fault.kind === 'reset_mid_stream') response.destroy();
-  else if (fault.kind === 'end_without_done') response.end();
-  else if (fault.kind === 'stall') await untilAborted(signal);
-  else if (fault.kind === 'garbage_sse') response.end('data: {"choices": [{"del\n\ndata: <html>oops</html>\n\n');
-  else response.end(sseData({ error: { message: 'a fault', type: 'server_error', code: fault.code } }));
+  if (fault.kind === 'reset_mid_stream') {
+    // What was written before must have left: a destroyed socket sends nothing more.
+    await pause(20, signal);
+    response.destroy();
+  }
+  if (fault.kind === 'end_without_done') response.end();
+  if (fault.kind === 'stall') await untilAborted(signal);
+  if (fault.kind === 'garbage_sse') response.end('data: {"choices": [{"del\n\ndata: <html>oops</html>\n\n');
+  if (fault.kind === 'error_event')
+    response.end(sseData({ error: { message: 'a fault', type: 'server_error', code: fault.code } }));
   return true;
 };
 
