@@ -11,7 +11,7 @@ const hello = { message: 'hello', workerData: 'data', status: 503 };
 describe('spawnWorker', () => {
   it('runs a TypeScript worker with its workspace imports, and keeps messages sent before it listens', async () => {
     const worker = spawnWorker(echoUrl, { workerData: 'data', name: 'echo' });
-    worker.postMessage('hello');
+    worker.postMessage('hello', []);
     const [answer] = (await once(worker, 'message')) as [unknown];
     expect(answer).toEqual(hello);
     await worker.terminate();

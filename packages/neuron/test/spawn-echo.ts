@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { spawnWorker } from '../src/spawn-worker.ts';
 
 const worker = spawnWorker(new URL('./echo-worker.ts', import.meta.url), { workerData: 'data' });
-worker.postMessage('hello');
+worker.postMessage('hello', []);
 const [answer] = await once(worker, 'message');
 console.log(JSON.stringify(answer));
 await worker.terminate();

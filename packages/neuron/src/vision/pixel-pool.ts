@@ -27,17 +27,24 @@ interface Thread {
   pending: PendingJob | null;
 }
 
+/** Starts a thread that answers each `PixelJob` with one `PixelAnswer`. */
+type SpawnThread = (name: string) => Worker;
+
+const spawnPixelWorker: SpawnThread = (name) => spawnWorker(new URL('./pixel-worker.ts', import.meta.url), { name });
+
 const closedError = (): CortexError => new CortexError('overloaded', 'the neuron is shutting down');
 
 export class PixelPool {
   readonly #options: PixelPoolOptions;
+  readonly #spawn: SpawnThread;
   readonly #threads = new Set<Thread>();
   readonly #queue: PendingJob[] = [];
   #nStarted = 0;
   #closed = false;
 
-  constructor(options: PixelPoolOptions) {
+  constructor(options: PixelPoolOptions, spawn: SpawnThread = spawnPixelWorker) {
     this.#options = options;
+    this.#spawn = spawn;
   }
 
   get threadsMax(): number {
@@ -98,7 +105,7 @@ export class PixelPool {
   }
 
   #startThread(): Thread {
-    const worker = spawnWorker(new URL('./pixel-worker.ts', import.meta.url), { name: `pixels-${this.#nStarted}` });
+    const worker = this.#spawn(`pixels-${this.#nStarted}`);
     this.#nStarted += 1;
     const thread: Thread = { worker, pending: null };
     this.#threads.add(thread);
