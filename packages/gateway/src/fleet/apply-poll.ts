@@ -162,6 +162,7 @@ export const applyPoll = (data: FleetData, node: NodeRecord, result: PollResult)
     node.defragDue = false;
   }
   node.uptimeSecs = uptimeSecs;
+  node.polledMs = result.startedMs;
   node.reach = 'up';
   node.downReason = null;
   if (restarted || !wasUp) {

@@ -200,6 +200,8 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   drainedFrom: null,
   circuit: closedCircuit,
   harnesses: [],
+  polledMs: -Infinity,
+  freedMs: -Infinity,
   devices: [],
   models: new Map(),
   reservations: [],

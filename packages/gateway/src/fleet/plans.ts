@@ -137,6 +137,7 @@ export const finishPlan = (data: FleetData, plan: Plan, record: ModelRecord): vo
 export const failPlan = (data: FleetData, plan: Plan, error: CortexError): void => {
   const { node, fit } = plan;
   dropPlan(data, plan);
+  node.freedMs = data.nowMs;
   const devices = node.devices.filter((device) => fit.devices.includes(device.index));
   const shared = devices.some((device) => residentsOn(node, device.index) > 0);
   const free = devices.reduce((sum, device) => sum + Math.max(0, freeMb(node, device)), 0);

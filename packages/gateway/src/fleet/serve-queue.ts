@@ -8,7 +8,7 @@ import { pickNode, type Pick } from '../routing/pick-node.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
 import { resolveIn } from '../routing/catalogue.ts';
 import type { CortexError } from '@cortex/core';
-import type { FleetData, ModelRecord, Plan } from './fleet-data.ts';
+import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
 import { dropPlan, startPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
 
@@ -116,20 +116,32 @@ const serveModel = (data: FleetData, modelId: string): void => {
   }
 };
 
-const placeModel = (data: FleetData, modelId: string): void => {
+/** Waiters with the same key are placed alike: the same demand, admitted by the same draining nodes. */
+const placementKey = (waiter: Waiter, draining: readonly NodeRecord[]): string => {
+  let key = waiter.demandKey;
+  for (const { name, drainedFrom } of draining)
+    if (drainedFrom !== null && waiter.ticket < drainedFrom) key += ` ${name}`;
+  return key;
+};
+
+const placeModel = (data: FleetData, modelId: string, draining: readonly NodeRecord[]): void => {
   const decided = new Set<string>();
   for (const waiter of data.queue.of(modelId)) {
     if (data.plans.has(modelId)) return;
-    if (decided.has(waiter.demandKey)) continue;
+    const key = placementKey(waiter, draining);
+    if (decided.has(key)) continue;
     const placement =
       waiter.purpose === 'request' && pick(data, waiter).kind !== 'absent'
         ? null
         : decidePlacement(data.placementContext(), demandOf(data, waiter));
     if (placement?.kind === 'place') startPlan(data, modelId, placement.site);
     else if (placement?.kind === 'refuse') reject(data, waiter, placement.error);
-    else decided.add(waiter.demandKey);
+    else decided.add(key);
   }
 };
+
+const drainingNodes = (data: FleetData): readonly NodeRecord[] =>
+  [...data.nodes.values()].filter((node) => node.drainedFrom !== null);
 
 /** Every grant that is possible now. */
 export const serveWaiting = (data: FleetData): void => {
@@ -139,7 +151,9 @@ export const serveWaiting = (data: FleetData): void => {
 /** Every grant, then every load. */
 export const serveAndPlace = (data: FleetData): void => {
   serveWaiting(data);
-  for (const modelId of data.queue.models()) placeModel(data, modelId);
+  if (data.queue.size === 0) return;
+  const draining = drainingNodes(data);
+  for (const modelId of data.queue.models()) placeModel(data, modelId, draining);
 };
 
 /** A place to be drained for it may have become needless: another may be free by now. */
@@ -147,7 +161,7 @@ export const reconsiderDrain = (data: FleetData, plan: Plan): void => {
   if (plan.phase !== 'draining') return;
   for (const state of plan.victims.values()) if (state !== 'draining') return;
   dropPlan(data, plan);
-  placeModel(data, plan.modelId);
+  placeModel(data, plan.modelId, drainingNodes(data));
 };
 
 /**

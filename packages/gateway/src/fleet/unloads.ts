@@ -59,6 +59,7 @@ export const unloaded = (data: FleetData, id: number): void => {
   if (operation === null) return;
   const { entry, purpose } = operation;
   forgetLoaded(entry);
+  entry.node.freedMs = data.nowMs;
   countCycle(data, entry);
   noticeUnloaded(data, operation);
   data.poll(entry.node.name);

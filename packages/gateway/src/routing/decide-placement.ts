@@ -52,6 +52,8 @@ export const decidePlacement = (
   demand: Demand,
   sites: readonly Site[] = judgeSites(context, demand),
 ): Placement => {
+  const coming = sites.find((one) => one.kind === 'coming');
+  if (coming !== undefined) return { kind: 'wait', reason: `${coming.node.name}: ${coming.reason}` };
   const site = bestSite(sites, placeInput(context, demand));
   if (site !== null) return { kind: 'place', site };
   const later = sites.find((one) => one.kind === 'later');

@@ -46,6 +46,8 @@ export type Site =
       readonly reason: string;
     }
   | { readonly kind: 'later'; readonly node: NodeView; readonly reason: string }
+  /** It is on its way there, by whomever: a second load would be one too many. */
+  | { readonly kind: 'coming'; readonly node: NodeView; readonly reason: string }
   | { readonly kind: 'cooling'; readonly node: NodeView; readonly reason: string; readonly coolDown: CoolDown }
   /** It could be there if the node could be reached or used. */
   | { readonly kind: 'unreachable'; readonly node: NodeView; readonly reason: string }
@@ -55,7 +57,7 @@ export type Site =
 
 export type PlaceableSite = Extract<Site, { kind: 'place' }>;
 
-type Judged = Omit<Extract<Site, { kind: 'later' | 'never' | 'unreachable' }>, 'node'> | null;
+type Judged = Omit<Extract<Site, { kind: 'later' | 'coming' | 'never' | 'unreachable' }>, 'node'> | null;
 
 const never = (reason: string): Judged => ({ kind: 'never', reason });
 const unreachable = (reason: string): Judged => ({ kind: 'unreachable', reason });
@@ -96,8 +98,8 @@ const judgeReach = (node: NodeView, input: PlaceInput): Judged => {
 
 const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
   if (entry === undefined) return null;
-  if (entry.operation !== null) return later(`model ${entry.operation}ing`);
-  if (entry.status === 'loading' || entry.status === 'unloading') return later(`model ${entry.status}`);
+  if (entry.operation === 'load' || entry.status === 'loading') return { kind: 'coming', reason: 'model loading' };
+  if (entry.operation === 'unload' || entry.status === 'unloading') return later('model unloading');
   if (entry.status !== 'loaded') return null;
   if (entry.poisoned) return never(`device ${entry.devices.join(', ')} poisoned`);
   return later('has it loaded, and makes room for another');
@@ -105,6 +107,7 @@ const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
 
 const withEvictions = (node: NodeView, incoming: Incoming, context: EvictionContext): Site => {
   if (node.reservations.length > 0) return { kind: 'later', node, reason: 'another model is being placed there' };
+  if (node.polledMs < node.freedMs) return { kind: 'later', node, reason: 'its free memory is being looked at' };
   const now: ModelOnNode[] = [];
   const drain: ModelOnNode[] = [];
   const waits: string[] = [];

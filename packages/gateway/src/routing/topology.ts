@@ -83,6 +83,9 @@ export interface NodeView {
   readonly drainedFrom: number | null;
   readonly circuit: Circuit;
   readonly harnesses: readonly string[];
+  /** When the last poll began, and the moment since which only later ones know how much memory is free. */
+  readonly polledMs: number;
+  readonly freedMs: number;
   readonly devices: readonly DeviceView[];
   readonly models: ReadonlyMap<string, ModelOnNode>;
   readonly reservations: readonly Reservation[];

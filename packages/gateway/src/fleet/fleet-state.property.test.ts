@@ -1,0 +1,268 @@
+/** Random orders of events, over simulated nodes that throw as soon as an effect breaks a promise of the gateway. */
+import { CortexError, type ModelProfile } from '@cortex/core';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  profiles,
+  simConfig,
+  SimulatedFleet,
+  type SimModel,
+  type SimNodeSetup,
+} from '../../test/fleet/simulated-fleet.ts';
+
+const ids = ['a', 'b', 'c', 'd'] as const;
+const names = ['one', 'two', 'three'] as const;
+
+interface World {
+  readonly setups: readonly SimNodeSetup[];
+  readonly profiles: readonly ModelProfile[];
+  readonly strategy: 'lru' | 'priority';
+  readonly idleUnloadMs: number;
+  /** Milliseconds, taken in turn. */
+  readonly latencies: readonly number[];
+}
+
+const modelArb = (id: string): fc.Arbitrary<SimModel> =>
+  fc.record({
+    id: fc.constant(id),
+    mb: fc.constantFrom(3000, 6000, 10_000, 14_000),
+    slots: fc.integer({ min: 1, max: 3 }),
+    loadMs: fc.integer({ min: 10, max: 8000 }),
+  });
+
+const profileArb = (id: string): fc.Arbitrary<object> =>
+  fc.record(
+    {
+      id: fc.constant(id),
+      pinned_on: fc.subarray([...names], { minLength: 1, maxLength: 2 }),
+      residency_priority: fc.constantFrom(50, 100, 200),
+      min_devices: fc.constantFrom(1, 1, 2),
+    },
+    { requiredKeys: ['id'] },
+  );
+
+const worldArb: fc.Arbitrary<World> = fc
+  .record({
+    models: fc.tuple(...ids.map((id) => modelArb(id))),
+    profiles: fc.tuple(...ids.map((id) => profileArb(id))),
+    devices: fc.array(fc.array(fc.constantFrom(8000, 16_000, 24_000), { minLength: 1, maxLength: 2 }), {
+      minLength: 1,
+      maxLength: 3,
+    }),
+    strategy: fc.constantFrom('lru', 'priority'),
+    idleUnloadMs: fc.constantFrom(0, 20_000),
+    latencies: fc.array(fc.integer({ min: 0, max: 900 }), { minLength: 1, maxLength: 7 }),
+  })
+  .map(({ models, devices, profiles: tables, ...rest }) => ({
+    ...rest,
+    profiles: profiles(...tables),
+    setups: devices.map((deviceMb, i) => ({ name: names[i]!, deviceMb, models })),
+  }));
+
+type Command =
+  | { readonly kind: 'request'; readonly model: string; readonly client: string; readonly priority: number }
+  | {
+      readonly kind: 'operate';
+      readonly what: 'load' | 'refuse' | 'wait';
+      readonly model: string;
+      readonly node: number;
+    }
+  | { readonly kind: 'release'; readonly which: number; readonly how: 'done' | 'client' | 'failed' | 'busy' | 'gone' }
+  | { readonly kind: 'cancel'; readonly which: number }
+  | { readonly kind: 'pass'; readonly ms: number }
+  | {
+      readonly kind: 'node';
+      readonly what: 'kill' | 'revive' | 'drain' | 'undrain' | 'spoil' | 'repair';
+      readonly node: number;
+    }
+  | { readonly kind: 'foreign'; readonly node: number; readonly model: string; readonly n: number };
+
+const which = fc.nat(1000);
+const model = fc.constantFrom(...ids);
+
+const requestArb = fc.record({
+  kind: fc.constant('request' as const),
+  model,
+  client: fc.constantFrom('x', 'y', 'z'),
+  priority: fc.integer({ min: 0, max: 2 }),
+});
+const releaseArb = fc.record({
+  kind: fc.constant('release' as const),
+  which,
+  how: fc.constantFrom(
+    'done' as const,
+    'done' as const,
+    'client' as const,
+    'failed' as const,
+    'busy' as const,
+    'gone' as const,
+  ),
+});
+const passArb = fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(0, 5, 100, 1000, 4000, 20_000) });
+
+const commandArb: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 8, arbitrary: requestArb },
+  { weight: 6, arbitrary: releaseArb },
+  { weight: 6, arbitrary: passArb },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('cancel' as const), which }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('operate' as const),
+      what: fc.constantFrom('load' as const, 'refuse' as const, 'wait' as const),
+      model,
+      node: fc.nat(3),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('node' as const),
+      what: fc.constantFrom(
+        'kill' as const,
+        'revive' as const,
+        'drain' as const,
+        'undrain' as const,
+        'spoil' as const,
+        'repair' as const,
+      ),
+      node: fc.nat(2),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('foreign' as const), node: fc.nat(2), model, n: fc.nat(2) }) },
+);
+
+const newFleet = (world: World, timeoutMs: number): SimulatedFleet => {
+  const config = simConfig(world.setups, {
+    profiles: world.profiles,
+    eviction: { strategy: world.strategy, idleUnloadMs: world.idleUnloadMs },
+    queue: { requestsMax: 12, timeoutMs },
+  });
+  let i = 0;
+  return new SimulatedFleet(world.setups, config, () => {
+    i += 1;
+    return world.latencies[i % world.latencies.length]!;
+  });
+};
+
+const broken = new CortexError('upstream_disconnected', 'reset');
+const busy = new CortexError('overloaded', 'busy');
+const gone = new CortexError('model_not_found', 'gone');
+
+const release = (fleet: SimulatedFleet, ticket: number, how: Extract<Command, { kind: 'release' }>['how']): void => {
+  if (how === 'done') fleet.release(ticket);
+  else if (how === 'client') fleet.release(ticket, { kind: 'client' });
+  else fleet.release(ticket, { kind: 'failed', error: { failed: broken, busy, gone }[how] });
+};
+
+const touchNode = (fleet: SimulatedFleet, what: Extract<Command, { kind: 'node' }>['what'], name: string): void => {
+  if (what === 'kill') fleet.kill(name);
+  else if (what === 'revive') {
+    if (!fleet.node(name).alive) fleet.revive(name);
+  } else if (what === 'spoil') fleet.node(name).failLoads = new CortexError('model_load_failed', 'spoilt');
+  else if (what === 'repair') fleet.node(name).failLoads = null;
+  else fleet.handle({ kind: what, node: name });
+};
+
+const obey = (fleet: SimulatedFleet, world: World, command: Command): void => {
+  const nameOf = (node: number): string => world.setups[node % world.setups.length]!.name;
+  const held = fleet.held();
+  switch (command.kind) {
+    case 'request':
+      fleet.request(command.model, { clientId: command.client, priority: command.priority });
+      return;
+    case 'operate': {
+      const node = command.node === 3 ? null : nameOf(command.node);
+      if (command.what === 'load') fleet.load(command.model, node);
+      else fleet.unload(command.model, command.what, node);
+      return;
+    }
+    case 'release':
+      if (held.length > 0) release(fleet, held[command.which % held.length]!, command.how);
+      return;
+    case 'cancel':
+      if (fleet.tickets > 0) fleet.cancel((command.which % fleet.tickets) + 1);
+      return;
+    case 'pass':
+      return fleet.run(command.ms);
+    case 'node':
+      return touchNode(fleet, command.what, nameOf(command.node));
+    case 'foreign':
+      return fleet.setForeign(nameOf(command.node), command.model, command.n);
+  }
+};
+
+/** All faults end, all requests end as soon as they run. */
+const comeToRest = (fleet: SimulatedFleet, world: World): void => {
+  for (const { name } of world.setups) {
+    touchNode(fleet, 'revive', name);
+    touchNode(fleet, 'repair', name);
+    touchNode(fleet, 'undrain', name);
+    for (const id of ids) fleet.setForeign(name, id, 0);
+  }
+  for (let i = 0; i < 400; i += 1) {
+    for (const ticket of fleet.held()) fleet.release(ticket);
+    fleet.run(1000);
+    for (const { name } of world.setups) for (const id of ids) fleet.setForeign(name, id, 0);
+  }
+};
+
+describe('the run loop, whatever happens in whatever order', () => {
+  it('ends every request exactly once and gives everything back', { timeout: 120_000 }, () => {
+    fc.assert(
+      fc.property(worldArb, fc.array(commandArb, { minLength: 5, maxLength: 70 }), (world, commands) => {
+        const fleet = newFleet(world, 120_000);
+        for (const command of commands) obey(fleet, world, command);
+        comeToRest(fleet, world);
+        const { data } = fleet.state;
+        for (let ticket = 1; ticket <= fleet.tickets; ticket += 1)
+          expect(fleet.endings.has(ticket), `ticket ${ticket} has ended`).toBe(true);
+        expect([data.queue.size, data.leases.size, data.plans.size, data.operations.size, data.unloads.size]).toEqual([
+          0, 0, 0, 0, 0,
+        ]);
+        for (const node of data.nodes.values()) {
+          expect(node.reservations).toEqual([]);
+          for (const record of node.models.values())
+            expect([record.leases, record.operation, record.closingFor]).toEqual([0, null, null]);
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('starves nobody: without faults, whoever can be served is served in bounded time', { timeout: 120_000 }, () => {
+    const traffic = fc.array(fc.oneof({ weight: 3, arbitrary: requestArb }, { weight: 2, arbitrary: passArb }), {
+      minLength: 20,
+      maxLength: 80,
+    });
+    fc.assert(
+      fc.property(worldArb, traffic, (world, commands) => {
+        const fleet = newFleet(world, 10_000_000);
+        fleet.run(3000);
+        const since = new Map<number, number>();
+        const waited = (): number =>
+          Math.max(0, ...[...since].filter(([ticket]) => !fleet.endings.has(ticket)).map(([, ms]) => fleet.nowMs - ms));
+        let longestMs = 0;
+        // Requests of a second each, without a pause between them: the fleet never comes to rest by itself.
+        for (let i = 0; i < 120; i += 1) {
+          const command = commands[i % commands.length]!;
+          if (command.kind === 'request') {
+            obey(fleet, world, command);
+            since.set(fleet.tickets, fleet.nowMs);
+          }
+          const running = fleet.held();
+          fleet.run(1000);
+          for (const ticket of running) fleet.release(ticket);
+          longestMs = Math.max(longestMs, waited());
+        }
+        comeToRest(fleet, world);
+        // Each of the four models may take its turn (and its load) before it is one's own.
+        expect(longestMs).toBeLessThan(ids.length * (15_000 + 15_000));
+        const codes = [...fleet.endings.values()].flatMap((end) => (end.kind === 'reject' ? [end.error.code] : []));
+        const allowed = new Set(['insufficient_vram', 'model_not_found', 'rate_limit_exceeded']);
+        expect(codes.filter((code) => !allowed.has(code))).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
