@@ -112,7 +112,7 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
     close: async () => {
       await server.close();
       await pools.close();
-      await Promise.all(nodes.map((node) => node.stop()));
+      await Promise.all(nodes.map((one) => one.stop()));
     },
   };
 };

@@ -1,12 +1,6 @@
 /** The gateway's HTTP side: hooks that hold for every route, and the routes themselves from one list. */
 import type { IncomingMessage } from 'node:http';
-import fastify, {
-  LogController,
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
+import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { CortexError } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import { requestLine } from '../metrics/request-log.ts';
@@ -163,7 +157,8 @@ export const createServer = (parts: ServerParts, options: ServerOptions): Gatewa
       return caller;
     },
   };
-  const app = newApp(parts.log);
+  // Its own remarks only: requests are logged by us, in one line each.
+  const app = newApp(parts.log.child({}, { level: 'warn' }));
   addHooks(app, context, callers, options);
   for (const route of allRoutes(parts.dialects)) {
     const { method, url } = route;

@@ -80,8 +80,16 @@ const announce = (exchange: Exchange, lease: Lease): void => {
 const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>): Promise<Lease> => {
   const { reply, record } = exchange;
   const note = (progress: WaitProgress): void => reply.note(progress);
-  const lease = await parts.fleet.acquire(routeRequest(exchange, excluded), reply.signal, note);
+  const route = routeRequest(exchange, excluded);
+  let lease: Lease;
+  try {
+    lease = await parts.fleet.acquire(route, reply.signal, note);
+  } catch (thrown) {
+    record.model ??= parts.fleet.explain(route).resolvedModel;
+    throw thrown;
+  }
   record.nAttempts += 1;
+  record.model = lease.target.modelId;
   record.node = lease.target.node;
   record.coldStart ||= lease.coldStart;
   record.queueMs += lease.queueMs;

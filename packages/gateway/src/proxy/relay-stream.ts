@@ -47,6 +47,7 @@ export class StreamRelay {
   #heldBytes = 0;
   #committed = false;
   #done = false;
+  #askedMs = 0;
 
   constructor(exchange: Exchange, settings: ProxySettings, watch: SilenceWatch, node: string) {
     this.#exchange = exchange;
@@ -64,12 +65,12 @@ export class StreamRelay {
 
   /** Resolves when the answer is complete. @throws what broke it. */
   async run(ask: () => Promise<Dispatcher.ResponseData>): Promise<void> {
-    const askedMs = performance.now();
+    this.#askedMs = performance.now();
     this.#watch.expect('token', this.#settings.firstTokenTimeoutMs);
     try {
       await this.#relay(await ask());
     } finally {
-      this.#record(askedMs);
+      this.#record();
     }
   }
 
@@ -87,10 +88,10 @@ export class StreamRelay {
     });
   }
 
-  #record(askedMs: number): void {
+  #record(): void {
     const { record } = this.#exchange;
     const { firstTokenMs } = this.#tap;
-    record.prefillMs = (firstTokenMs ?? performance.now()) - askedMs;
+    record.prefillMs = (firstTokenMs ?? performance.now()) - this.#askedMs;
     record.firstTokenMs = firstTokenMs === null ? null : firstTokenMs - record.startedMs;
     record.decodeMs = this.#tap.decodeMs;
     record.tokens = this.#tap.tokens;
@@ -116,6 +117,8 @@ export class StreamRelay {
     if (heard.kind === 'done') {
       this.#commit(answer);
       this.#done = true;
+      // Whoever reads the record may do so as soon as the client has the end.
+      this.#record();
       this.#exchange.reply.end(this.#render(frame, heard));
       this.#watch.expect('end of its stream', closeMs);
       return;

@@ -3,12 +3,13 @@ import type { CatalogueModel } from '../../routing/catalogue.ts';
 
 /** OpenAI's four members and, beside them, all that the catalogue knows. A cost nobody declared is left out. */
 export const openAiModel = (model: CatalogueModel, createdSecs: number): object => {
-  const { cost, ...rest } = model;
+  const { id, cost, ...rest } = model;
   return {
-    ...rest,
+    id,
     object: 'model',
     created: createdSecs,
     owned_by: 'cortex',
+    ...rest,
     ...(cost === null || cost === undefined ? {} : { cost }),
   };
 };

@@ -1,0 +1,63 @@
+/** The gateway's two files, read and checked: `cortex.toml`, and the catalogue that it names. */
+import { access } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import {
+  ConfigError,
+  cortexConfigSchema,
+  cortexEnvironment,
+  loadConfig,
+  modelsConfigSchema,
+  parseConfig,
+  type CortexConfig,
+  type ModelsConfig,
+  type Override,
+} from '@cortex/core';
+
+export interface GatewayConfigSource {
+  /** Path of `cortex.toml`. */
+  readonly file: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly flags?: readonly Override[];
+}
+
+export interface GatewayConfig {
+  readonly cortex: CortexConfig;
+  readonly models: ModelsConfig;
+  /** Where the catalogue was read; null: there is none. */
+  readonly modelsFile: string | null;
+}
+
+const defaultModelsFile = 'models.toml';
+
+const exists = async (file: string): Promise<boolean> => {
+  try {
+    await access(file);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Names that the catalogue uses and the fleet does not have are slips, and would quietly place nothing. */
+const strangers = (cortex: CortexConfig, models: ModelsConfig, modelsFile: string): readonly string[] => {
+  const names = new Set([...cortex.neurons, ...cortex.upstreams].map((node) => node.name));
+  return models.models.flatMap((model) =>
+    model.pinned_on
+      .filter((name) => !names.has(name))
+      .map((name) => `${modelsFile}: ${model.id}: pinned_on: no node is called ${name}`),
+  );
+};
+
+/** @throws ConfigError with every problem of the file it stopped at. */
+export const readGatewayConfig = async (source: GatewayConfigSource): Promise<GatewayConfig> => {
+  const { file, env, flags = [] } = source;
+  const cortex = await loadConfig(cortexConfigSchema, { file, env, environment: cortexEnvironment, flags });
+  const modelsFile = resolve(dirname(file), cortex.models_config);
+  const missing = cortex.models_config === defaultModelsFile && !(await exists(modelsFile));
+  const models = missing
+    ? parseConfig(modelsConfigSchema, { file: modelsFile, text: '' })
+    : await loadConfig(modelsConfigSchema, { file: modelsFile });
+  const problems = strangers(cortex, models, modelsFile);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { cortex, models, modelsFile: missing ? null : modelsFile };
+};
