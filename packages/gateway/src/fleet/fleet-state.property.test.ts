@@ -53,10 +53,12 @@ const worldArb: fc.Arbitrary<World> = fc
     idleUnloadMs: fc.constantFrom(0, 20_000),
     latencies: fc.array(fc.integer({ min: 0, max: 900 }), { minLength: 1, maxLength: 7 }),
   })
-  .map(({ models, devices, profiles: tables, ...rest }) => ({
-    ...rest,
+  .map(({ models, devices, profiles: tables, strategy, idleUnloadMs, latencies }) => ({
+    strategy,
+    idleUnloadMs,
+    latencies,
     profiles: profiles(...tables),
-    setups: devices.map((deviceMb, i) => ({ name: names[i]!, deviceMb, models })),
+    setups: devices.map((deviceMb, i) => ({ name: names.at(i)!, deviceMb, models })),
   }));
 
 type Command =
@@ -141,7 +143,7 @@ const newFleet = (world: World, timeoutMs: number): SimulatedFleet => {
   let i = 0;
   return new SimulatedFleet(world.setups, config, () => {
     i += 1;
-    return world.latencies[i % world.latencies.length]!;
+    return world.latencies.at(i % world.latencies.length)!;
   });
 };
 
@@ -165,7 +167,7 @@ const touchNode = (fleet: SimulatedFleet, what: Extract<Command, { kind: 'node' 
 };
 
 const obey = (fleet: SimulatedFleet, world: World, command: Command): void => {
-  const nameOf = (node: number): string => world.setups[node % world.setups.length]!.name;
+  const nameOf = (node: number): string => world.setups.at(node % world.setups.length)!.name;
   const held = fleet.held();
   switch (command.kind) {
     case 'request':
@@ -178,7 +180,7 @@ const obey = (fleet: SimulatedFleet, world: World, command: Command): void => {
       return;
     }
     case 'release':
-      if (held.length > 0) release(fleet, held[command.which % held.length]!, command.how);
+      if (held.length > 0) release(fleet, held.at(command.which % held.length)!, command.how);
       return;
     case 'cancel':
       if (fleet.tickets > 0) fleet.cancel((command.which % fleet.tickets) + 1);
@@ -245,7 +247,7 @@ describe('the run loop, whatever happens in whatever order', () => {
         let longestMs = 0;
         // Requests of a second each, without a pause between them: the fleet never comes to rest by itself.
         for (let i = 0; i < 120; i += 1) {
-          const command = commands[i % commands.length]!;
+          const command = commands.at(i % commands.length)!;
           if (command.kind === 'request') {
             obey(fleet, world, command);
             since.set(fleet.tickets, fleet.nowMs);

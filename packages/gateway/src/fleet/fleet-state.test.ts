@@ -25,6 +25,88 @@ const settled = (setups: readonly SimNodeSetup[], config = simConfig(setups)): S
 const failure = (code: 'upstream_error' | 'rate_limit_exceeded' | 'model_not_found'): CortexError =>
   new CortexError(code, 'said the node');
 
+/** `a` serves one request and is being drained for `b`. */
+const drained = (): { fleet: SimulatedFleet; running: number; next: number } => {
+  const fleet = settled([one(['a'])]);
+  const running = fleet.request('a');
+  const next = fleet.request('b');
+  fleet.run(20_000);
+  expect(fleet.state.data.plans.get('b')?.phase).toBe('draining');
+  return { fleet, running, next };
+};
+
+const reportedModels = (status: 'loaded' | 'available') => [
+  {
+    id: 'a',
+    harness: 'ggml',
+    status,
+    devices: status === 'loaded' ? [0] : [],
+    vram_used_mb: status === 'loaded' ? 10_000 : 0,
+    vram_needed_mb: 10_000,
+    capabilities: ['text'],
+    servable: { ok: true },
+  },
+  {
+    id: 'b',
+    harness: 'ggml',
+    status: 'available' as const,
+    devices: [],
+    vram_used_mb: 0,
+    vram_needed_mb: 10_000,
+    capabilities: ['text'],
+    servable: { ok: true },
+  },
+];
+
+const kinds = (effects: readonly { kind: string }[]): readonly string[] => effects.map((effect) => effect.kind);
+
+const duel = (seconds: number): { fleet: SimulatedFleet; worstMs: number; served: number } => {
+  const fleet = settled([one()]);
+  const started = new Map<number, number>();
+  let worstMs = 0;
+  let served = 0;
+  for (let step = 0; step < seconds * 2; step += 1) {
+    for (const model of ['a', 'b']) started.set(fleet.request(model, { clientId: model }), fleet.nowMs);
+    fleet.run(500);
+    for (const ticket of fleet.held()) {
+      worstMs = Math.max(worstMs, fleet.nowMs - started.get(ticket)!);
+      served += 1;
+      fleet.release(ticket);
+    }
+  }
+  return { fleet, worstMs, served };
+};
+
+const fullQueue = (): SimulatedFleet => {
+  const fleet = settled([one(['a'])], simConfig([one()], { queue: { requestsMax: 3 } }));
+  for (let i = 0; i < 4; i += 1) fleet.request('a', { clientId: 'greedy' });
+  for (let i = 0; i < 3; i += 1) fleet.request('a', { clientId: 'greedy' });
+  return fleet;
+};
+
+const polled = (startedMs: number, status: 'loaded' | 'available', freeMb: number): FleetEvent => ({
+  kind: 'polled',
+  node: 'one',
+  result: {
+    startedMs,
+    discovery: {
+      hostname: 'one',
+      os: 'linux',
+      kernel: '6',
+      harnesses: ['ggml'],
+      devices: [{ index: 0, name: 'sim', backend: 'cuda', vram_total_mb: 16_000 }],
+    },
+    models: reportedModels(status),
+    health: {
+      status: 'ok',
+      uptime_secs: 100 + startedMs / 1000,
+      devices: [{ index: 0, vram_used_mb: 16_000 - freeMb, vram_free_mb: freeMb, poisoned: false }],
+      activation: { state: 'idle', loaded: [], failed: [] },
+      models: [],
+    },
+  },
+});
+
 describe('a request for a loaded model', () => {
   it('is granted at once, warm', () => {
     const fleet = settled([one(['a'])]);
@@ -42,7 +124,7 @@ describe('a request for a loaded model', () => {
     expect(fleet.ending(ticket)).toBe('waiting');
     expect(fleet.progress.get(ticket)).toEqual([{ kind: 'queued', position: 1 }]);
     fleet.run(500);
-    fleet.release(running[0]!);
+    fleet.release(running.at(0)!);
     expect(fleet.endings.get(ticket)).toMatchObject({ grant: { queueMs: 500, coldStart: false } });
   });
 
@@ -61,8 +143,10 @@ describe('a request for a model that no node has loaded', () => {
     const tickets = [1, 2, 3].map(() => fleet.request('a'));
     fleet.run(8000);
     expect(fleet.loads).toHaveLength(1);
-    expect(tickets.map((ticket) => fleet.ending(ticket))).toEqual(tickets.map(() => `grant ${fleet.loads[0]!.node}`));
-    const ending = fleet.endings.get(tickets[0]!);
+    expect(tickets.map((ticket) => fleet.ending(ticket))).toEqual(
+      tickets.map(() => `grant ${fleet.loads.at(0)!.node}`),
+    );
+    const ending = fleet.endings.get(tickets.at(0)!);
     expect(ending).toMatchObject({ grant: { coldStart: true, queueMs: 0 } });
     expect(ending?.kind === 'grant' && ending.grant.loadMs).toBeGreaterThanOrEqual(5000);
   });
@@ -242,16 +326,6 @@ describe('making room', () => {
 });
 
 describe('a model that makes room for another', () => {
-  /** `a` serves one request and is being drained for `b`. */
-  const drained = (): { fleet: SimulatedFleet; running: number; next: number } => {
-    const fleet = settled([one(['a'])]);
-    const running = fleet.request('a');
-    const next = fleet.request('b');
-    fleet.run(20_000);
-    expect(fleet.state.data.plans.get('b')?.phase).toBe('draining');
-    return { fleet, running, next };
-  };
-
   it('takes no new request, and is unloaded the moment the last one ends', () => {
     const { fleet, running } = drained();
     const late = fleet.request('a');
@@ -279,7 +353,7 @@ describe('a model that makes room for another', () => {
     fleet.run(20_000);
     expect(fleet.state.data.plans.get('b')?.phase).toBe('draining');
     const other = fleet.state.data.plans.get('b')?.node.name === 'one' ? 1 : 0;
-    fleet.release(running[other]!);
+    fleet.release(running.at(other)!);
     fleet.run(9000);
     expect(fleet.ending(next)).toBe(`grant ${other === 1 ? 'two' : 'one'}`);
     expect(fleet.unloads).toHaveLength(1);
@@ -287,52 +361,6 @@ describe('a model that makes room for another', () => {
 });
 
 describe('what a poll knows too late', () => {
-  const models = (status: 'loaded' | 'available') => [
-    {
-      id: 'a',
-      harness: 'ggml',
-      status,
-      devices: status === 'loaded' ? [0] : [],
-      vram_used_mb: status === 'loaded' ? 10_000 : 0,
-      vram_needed_mb: 10_000,
-      capabilities: ['text'],
-      servable: { ok: true },
-    },
-    {
-      id: 'b',
-      harness: 'ggml',
-      status: 'available' as const,
-      devices: [],
-      vram_used_mb: 0,
-      vram_needed_mb: 10_000,
-      capabilities: ['text'],
-      servable: { ok: true },
-    },
-  ];
-
-  const polled = (startedMs: number, status: 'loaded' | 'available', freeMb: number): FleetEvent => ({
-    kind: 'polled',
-    node: 'one',
-    result: {
-      startedMs,
-      discovery: {
-        hostname: 'one',
-        os: 'linux',
-        kernel: '6',
-        harnesses: ['ggml'],
-        devices: [{ index: 0, name: 'sim', backend: 'cuda', vram_total_mb: 16_000 }],
-      },
-      models: models(status),
-      health: {
-        status: 'ok',
-        uptime_secs: 100 + startedMs / 1000,
-        devices: [{ index: 0, vram_used_mb: 16_000 - freeMb, vram_free_mb: freeMb, poisoned: false }],
-        activation: { state: 'idle', loaded: [], failed: [] },
-        models: [],
-      },
-    },
-  });
-
   const request = {
     model: 'b',
     needsVision: false,
@@ -353,7 +381,6 @@ describe('what a poll knows too late', () => {
     expect(after.map((effect) => effect.kind)).toEqual(['notice', 'poll', 'poll']);
     return state;
   };
-  const kinds = (effects: readonly { kind: string }[]): readonly string[] => effects.map((effect) => effect.kind);
 
   it('does not free memory for a load: only a poll begun after the unload does', () => {
     const state = evicted();
@@ -370,23 +397,6 @@ describe('what a poll knows too late', () => {
 });
 
 describe('two models that fight for one node', () => {
-  const duel = (seconds: number): { fleet: SimulatedFleet; worstMs: number; served: number } => {
-    const fleet = settled([one()]);
-    const started = new Map<number, number>();
-    let worstMs = 0;
-    let served = 0;
-    for (let step = 0; step < seconds * 2; step += 1) {
-      for (const model of ['a', 'b']) started.set(fleet.request(model, { clientId: model }), fleet.nowMs);
-      fleet.run(500);
-      for (const ticket of fleet.held()) {
-        worstMs = Math.max(worstMs, fleet.nowMs - started.get(ticket)!);
-        served += 1;
-        fleet.release(ticket);
-      }
-    }
-    return { fleet, worstMs, served };
-  };
-
   it('take turns in batches instead of swapping for each request', () => {
     const { fleet, served } = duel(180);
     expect(served).toBeGreaterThan(400);
@@ -402,20 +412,13 @@ describe('two models that fight for one node', () => {
 });
 
 describe('a full queue', () => {
-  const full = (): SimulatedFleet => {
-    const fleet = settled([one(['a'])], simConfig([one()], { queue: { requestsMax: 3 } }));
-    for (let i = 0; i < 4; i += 1) fleet.request('a', { clientId: 'greedy' });
-    for (let i = 0; i < 3; i += 1) fleet.request('a', { clientId: 'greedy' });
-    return fleet;
-  };
-
   it('refuses one more of the same client', () => {
-    const fleet = full();
+    const fleet = fullQueue();
     expect(fleet.ending(fleet.request('a', { clientId: 'greedy' }))).toBe('rate_limit_exceeded');
   });
 
   it('makes the greediest client give way to another', () => {
-    const fleet = full();
+    const fleet = fullQueue();
     const modest = fleet.request('a', { clientId: 'modest' });
     expect(fleet.ending(modest)).toBe('waiting');
     expect(fleet.ending(7)).toBe('rate_limit_exceeded');
@@ -444,7 +447,7 @@ describe('nodes', () => {
     fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
     expect(fleet.ending(ticket)).toBe('waiting');
     fleet.run(2500);
-    fleet.release(running[0]!);
+    fleet.release(running.at(0)!);
     expect(fleet.ending(ticket)).toBe('grant one');
   });
 
@@ -504,7 +507,7 @@ describe('draining a node', () => {
     fleet.handle({ kind: 'drain', node: 'one' });
     const after = fleet.request('a');
     expect(fleet.ending(after)).toBe('no_healthy_node');
-    fleet.release(running[0]!);
+    fleet.release(running.at(0)!);
     expect(fleet.ending(before)).toBe('grant one');
     for (const ticket of [...running.slice(1), before]) fleet.release(ticket);
     expect(fleet.notices.at(-1)).toEqual({ kind: 'drained', node: 'one' });

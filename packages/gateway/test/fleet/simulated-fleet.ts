@@ -361,8 +361,8 @@ export class SimulatedFleet {
       if (node.alive && node.bornMs === bornMs) Object.assign(copy, idleCopy(copy.model, this.nowMs));
       answer({ kind: 'unloaded', operation });
     };
+    const failed = (error: CortexError): void => answer({ kind: 'unload_failed', operation, error });
     this.#later(this.#latencyMs(), () => {
-      const failed = (error: CortexError): void => answer({ kind: 'unload_failed', operation, error });
       if (!node.alive) return failed(new CortexError('upstream_disconnected', 'connection refused'));
       if (copy.status !== 'loaded') return failed(new CortexError('model_not_found', 'not loaded'));
       const busy = copy.inFlight + copy.foreign > 0;

@@ -1,0 +1,204 @@
+import { CortexError } from '@cortex/core';
+import { describe, expect, it } from 'vitest';
+import { profiles } from '../../test/fleet/simulated-fleet.ts';
+import { nodeView, topologyOf } from '../../test/fleet/views.ts';
+import { decidePlacement, judgeSites, type Demand, type PlacementContext } from './decide-placement.ts';
+import type { CoolDown, NodeView } from './topology.ts';
+
+const nowMs = 100_000;
+const onDisk = { m: { status: 'available', vramNeededMb: 10_000 } } as const;
+
+interface Scene {
+  readonly tables?: readonly object[];
+  readonly demand?: Partial<Demand>;
+  readonly coolDowns?: Readonly<Record<string, CoolDown>>;
+}
+
+const contextOf = (nodes: readonly NodeView[], { tables = [], coolDowns = {} }: Scene): PlacementContext => {
+  const topology = topologyOf(nodes, profiles(...tables));
+  return {
+    topology,
+    needMb: (id, node) => node.models.get(id)?.vramNeededMb ?? topology.profiles.get(id)?.vram_mb ?? null,
+    coolDown: (_, node) => coolDowns[node] ?? null,
+    downGraceMs: 4000,
+    eviction: {
+      policy: { strategy: 'lru', lingerMs: 500, swapAfterMs: 15_000 },
+      nowMs,
+      profileOf: (id) => topology.profiles.get(id),
+      isWanted: () => false,
+      loadMs: () => null,
+    },
+  };
+};
+
+const demandOf = (more: Partial<Demand> = {}): Demand => ({
+  modelId: 'm',
+  needsVision: false,
+  tokensMin: 1,
+  excludedNodes: new Set(),
+  affinityNode: null,
+  arrival: 1,
+  waitMs: 0,
+  onlyNode: null,
+  ...more,
+});
+
+/** `place one [0] evicting x`, `wait …`, `refuse code`. */
+const decided = (nodes: readonly NodeView[], scene: Scene = {}): string => {
+  const placement = decidePlacement(contextOf(nodes, scene), demandOf(scene.demand));
+  if (placement.kind === 'wait') return `wait ${placement.reason}`;
+  if (placement.kind === 'refuse') return `refuse ${placement.error.code}`;
+  const { node, fit, victims } = placement.site;
+  const evicting = victims.length === 0 ? '' : ` evicting ${victims.map((victim) => victim.id).join(' ')}`;
+  return `place ${node.name} [${fit.devices.join(' ')}]${evicting}`;
+};
+
+const reasons = (nodes: readonly NodeView[], scene: Scene = {}): readonly string[] =>
+  judgeSites(contextOf(nodes, scene), demandOf(scene.demand)).map((site) => `${site.kind}: ${site.reason}`);
+
+const filledNode = (name: string, lastUsedMs: number): NodeView =>
+  nodeView(name, { devices: [{ freeMb: 0 }], models: { ...onDisk, x: { vramUsedMb: 16_000, lastUsedMs } } });
+
+describe('a model is placed', () => {
+  it('where the most memory is free', () => {
+    const nodes = [nodeView('small', { models: onDisk }), nodeView('large', { devices: [24_000], models: onDisk })];
+    expect(decided(nodes)).toBe('place large [0]');
+  });
+
+  it('rather where its files are, and on an accelerator, and on devices with fewer models', () => {
+    const table = { tables: [{ id: 'm', vram_mb: 10_000 }] };
+    expect(decided([nodeView('bare', { devices: [48_000] }), nodeView('files', { models: onDisk })], table)).toBe(
+      'place files [0]',
+    );
+    const cpu = nodeView('cpu', { devices: [{ totalMb: 99_000, backend: 'cpu' }], models: onDisk });
+    expect(decided([cpu, nodeView('gpu', { models: onDisk })])).toBe('place gpu [0]');
+    const shared = nodeView('shared', { devices: [48_000], models: { ...onDisk, other: { vramUsedMb: 0 } } });
+    expect(decided([shared, nodeView('alone', { models: onDisk })])).toBe('place alone [0]');
+  });
+
+  it('rather beside others than in their place', () => {
+    const full = nodeView('full', {
+      devices: [{ totalMb: 24_000, freeMb: 4000 }],
+      models: { ...onDisk, x: { vramUsedMb: 20_000 } },
+    });
+    const beside = nodeView('beside', {
+      devices: [{ totalMb: 16_000, freeMb: 11_000 }],
+      models: { ...onDisk, y: { vramUsedMb: 5000 } },
+    });
+    expect(decided([full, beside])).toBe('place beside [0]');
+    expect(decided([full])).toBe('place full [0] evicting x');
+  });
+
+  it('in the place of the least recently used of all nodes', () => {
+    expect(decided([filledNode('fresh', 50), filledNode('stale', 10)])).toBe('place stale [0] evicting x');
+  });
+
+  it('rather in the place of an idle model than of a busy one, and of that only after a long wait', () => {
+    const busy = nodeView('busy', {
+      devices: [{ freeMb: 0 }],
+      models: { ...onDisk, x: { vramUsedMb: 16_000, leases: 1 } },
+    });
+    const idle = nodeView('idle', {
+      devices: [{ freeMb: 0 }],
+      models: { ...onDisk, y: { vramUsedMb: 16_000, lastUsedMs: 9 } },
+    });
+    expect(decided([busy, idle], { demand: { waitMs: 20_000 } })).toBe('place idle [0] evicting y');
+    expect(decided([busy])).toBe('wait busy: x is serving 1');
+    expect(decided([busy], { demand: { waitMs: 20_000 } })).toBe('place busy [0] evicting x');
+  });
+
+  it('over as many alike devices as its profile says, each with an equal share', () => {
+    const table = { tables: [{ id: 'm', vram_mb: 30_000, min_devices: 2, min_device_vram_mb: 16_000 }] };
+    const mixed = nodeView('mixed', { devices: [24_000, 8000, 16_000] });
+    expect(decided([mixed], table)).toBe('place mixed [0 2]');
+    const apart = nodeView('apart', { devices: [24_000, { totalMb: 24_000, backend: 'vulkan' }] });
+    expect(decided([apart], table)).toBe('refuse model_not_found');
+    expect(reasons([apart], table)).toEqual(['never: not 2 alike devices with 16000 MB each']);
+  });
+
+  it('never on a poisoned device, nor on memory promised to another load', () => {
+    const poisoned = nodeView('p', { devices: [{ poisoned: true }, 12_000], models: onDisk });
+    expect(decided([poisoned])).toBe('place p [1]');
+    const promised = nodeView('n', {
+      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 8000 }],
+      models: onDisk,
+    });
+    expect(decided([promised])).toBe('wait n: another model is being placed there');
+    const coming = { status: 'loading', devices: [0], vramNeededMb: 8000, vramUsedMb: 1000 } as const;
+    expect(decided([nodeView('n', { models: { ...onDisk, x: coming } })])).toBe('wait n: x is loading');
+  });
+
+  it('not before a poll has seen what was freed', () => {
+    const node = nodeView('n', { devices: [{ freeMb: 0 }], polledMs: 10, freedMs: 20, models: onDisk });
+    expect(decided([node])).toBe('wait n: its free memory is being looked at');
+  });
+
+  it('not a second time while it is on its way anywhere', () => {
+    const coming = nodeView('coming', { models: { m: { status: 'loading', vramNeededMb: 10_000 } } });
+    expect(decided([nodeView('free', { models: onDisk }), coming])).toBe('wait coming: model loading');
+  });
+});
+
+describe('a model is not placed', () => {
+  it.each([
+    ['unreachable: unreachable: refused', { reach: 'down', downReason: 'refused', downSinceMs: 0 }],
+    ['later: unreachable: refused', { reach: 'down', downReason: 'refused', downSinceMs: nowMs - 1000 }],
+    ['later: not polled yet', { reach: 'unknown' }],
+    ['unreachable: draining', { drainedFrom: 1 }],
+    ['unreachable: failed requests in a row', { circuit: { kind: 'open', untilMs: nowMs + 1, openings: 1 } }],
+  ] as const)('%s', (reason, facts) => {
+    expect(reasons([nodeView('n', { ...facts, models: onDisk })])).toEqual([reason]);
+  });
+
+  it('where a rule of its profile or the word of the node is against it', () => {
+    const table = { tables: [{ id: 'm', vram_mb: 1, pinned_on: ['b', 'c', 'd'], harness: 'ggml' }] };
+    const nodes = [
+      nodeView('a'),
+      nodeView('b', { harnesses: ['candle'] }),
+      nodeView('c', {
+        models: { m: { status: 'available', servable: false, servableReason: 'unknown architecture' } },
+      }),
+      nodeView('d', { kind: 'upstream' }),
+    ];
+    expect(reasons(nodes, table)).toEqual([
+      'never: pinned on b, c, d',
+      'never: no harness ggml',
+      'never: not servable: unknown architecture',
+      'never: does not have it, and loads nothing on demand',
+    ]);
+  });
+
+  it('where it could not serve the request that wants it', () => {
+    const node = nodeView('n', { models: { m: { status: 'available', contextMax: 4096 } } });
+    expect(reasons([node], { demand: { tokensMin: 5000 } })).toEqual(['never: context 4096 < 5000']);
+    expect(reasons([node], { demand: { needsVision: true } })).toEqual(['never: no vision']);
+    expect(reasons([node], { demand: { excludedNodes: new Set(['n']) } })).toEqual([
+      'unreachable: already failed this request',
+    ]);
+  });
+});
+
+describe('a refusal', () => {
+  it('is what the last load failed with, and says when to come back', () => {
+    const error = new CortexError('model_load_failed', 'bad tensor');
+    const coolDowns = { n: { untilMs: nowMs + 9000, error } };
+    const context = contextOf([nodeView('n', { models: onDisk })], { coolDowns });
+    const placement = decidePlacement(context, demandOf());
+    expect(placement).toMatchObject({ kind: 'refuse', error: { code: 'model_load_failed', retryAfterSecs: 9 } });
+  });
+
+  it('names what holds the memory when nobody may be evicted', () => {
+    const node = nodeView('n', { devices: [{ freeMb: 0 }], models: { ...onDisk, x: { vramUsedMb: 16_000 } } });
+    const placement = decidePlacement(contextOf([node], { tables: [{ id: 'x', pinned_on: ['n'] }] }), demandOf());
+    expect(placement).toMatchObject({
+      kind: 'refuse',
+      error: { code: 'insufficient_vram', message: "No node has the memory for 'm' (n: x is pinned)." },
+    });
+  });
+
+  it('is no_healthy_node while a node that could have it is away, and model_not_found when none could', () => {
+    const away = nodeView('n', { reach: 'down', models: onDisk });
+    expect(decided([away, nodeView('small', { devices: [4000], models: onDisk })])).toBe('refuse no_healthy_node');
+    expect(decided([nodeView('small', { devices: [4000], models: onDisk })])).toBe('refuse model_not_found');
+  });
+});
