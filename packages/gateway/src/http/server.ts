@@ -1,6 +1,12 @@
 /** The gateway's HTTP side: hooks that hold for every route, and the routes themselves from one list. */
 import type { IncomingMessage } from 'node:http';
-import fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import { CortexError } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import { requestLine } from '../metrics/request-log.ts';
@@ -52,15 +58,22 @@ const sendError = (
   return reply.headers(errorHeaders(error)).code(error.status).send(body);
 };
 
-const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyReply, client: string): void => {
+interface End {
+  /** Name of the key or address. */
+  readonly client: string;
+  readonly endedMs: number;
+}
+
+const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyReply, end: End): void => {
   const record = context.recordOf(request);
   const { statusCode, writableFinished } = reply.raw;
   record.error ??= writableFinished ? null : new CortexError('client_closed_request', 'the client left');
   record.status = record.error?.code === 'client_closed_request' ? 499 : statusCode;
-  const durationMs = performance.now() - record.startedMs;
+  const durationMs = end.endedMs - record.startedMs;
   if (record.inference) context.metrics.observe(record, durationMs);
   const route = request.routeOptions.url ?? 'unknown';
-  const line = requestLine({ requestId: request.id, method: request.method, route, client }, record, durationMs);
+  const identity = { requestId: request.id, method: request.method, route, client: end.client };
+  const line = requestLine(identity, record, durationMs);
   const { error } = record;
   if (error?.code === 'internal_error') context.log.error({ ...line, err: error.cause }, 'request');
   // Probes and the page ask every few seconds.
@@ -92,8 +105,13 @@ const addHooks = (
     const route = routeOf(request);
     record.inference = route?.dialect !== undefined;
     reply.raw.once('close', () => {
-      budget.give(record.bodyBytes);
-      finish(context, request, reply, callers.get(request.raw)?.clientId ?? request.ip);
+      const endedMs = performance.now();
+      const client = callers.get(request.raw)?.clientId ?? request.ip;
+      // A client that left is known here before the proxy has settled its account.
+      void Promise.resolve(record.work).then(() => {
+        budget.give(record.bodyBytes);
+        return finish(context, request, reply, { client, endedMs });
+      });
     });
     void reply.header('x-request-id', request.id);
     admit(context, request, callers);

@@ -28,6 +28,8 @@ export interface RequestRecord {
   inference: boolean;
   /** Held in memory for it. */
   bodyBytes: number;
+  /** Resolves when nothing here changes any more; null: nothing is under way. Never rejects. */
+  work: Promise<void> | null;
   /** The model as the client wrote it; null while the body has not been read. */
   asked: string | null;
   /** Where it was resolved to; null: no such model, so that made-up names make no metric series. */
@@ -53,6 +55,7 @@ export const newRecord = (startedMs: number): RequestRecord => ({
   startedMs,
   inference: false,
   bodyBytes: 0,
+  work: null,
   asked: null,
   model: null,
   node: null,

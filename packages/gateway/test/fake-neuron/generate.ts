@@ -1,4 +1,5 @@
 /** How a fake neuron answers one inference request: at its model's pace, or with the fault that was set for it. */
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CortexError, sseComment, sseData, sseDone, sseHeaders, type ChatDelta, type FinishReason } from '@cortex/core';
 import {
@@ -38,6 +39,14 @@ const pause = (ms: number, signal: AbortSignal): Promise<void> => {
     const timer = setTimeout(done, ms);
     signal.addEventListener('abort', done);
   });
+};
+
+const drained = async (response: ServerResponse, signal: AbortSignal): Promise<void> => {
+  try {
+    await once(response, 'drain', { signal });
+  } catch {
+    // Aborted: the caller looks at the signal.
+  }
 };
 
 const untilAborted = (signal: AbortSignal): Promise<void> =>
@@ -135,7 +144,7 @@ const stream = async (call: Call, answer: Answer): Promise<void> => {
   for (const delta of answer.deltas) {
     if (signal.aborted || (await faultAt(call, nSent))) return;
     nSent += 1;
-    if (!send(delta, null)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+    if (!send(delta, null)) await drained(response, signal);
     if (model.token_ms > 0) await pause(model.token_ms, signal);
   }
   if (signal.aborted || (await faultAt(call, nSent))) return;

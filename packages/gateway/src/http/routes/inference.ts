@@ -74,7 +74,8 @@ const handle = async (
   const reply = new ClientReply(fastifyReply.raw);
   reply.header('x-request-id', request.id);
   try {
-    await context.running.run(reply, () => serve(context, { ...draft, reply }));
+    draft.record.work = context.running.run(reply, () => serve(context, { ...draft, reply }));
+    await draft.record.work;
   } finally {
     const { tokens } = draft.record;
     admission.end((tokens?.prompt ?? 0) + (tokens?.completion ?? 0));
