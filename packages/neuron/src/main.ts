@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Harness, NeuronConfig, Version } from '@cortex/core';
 import { pino, type Logger } from 'pino';
 import { DefaultModels } from './default-models.ts';
+import { DeviceReadings } from './discovery/device-readings.ts';
 import { discoveryOf } from './discovery/discover.ts';
 import { GpuMonitor } from './discovery/gpu-monitor.ts';
 import { readHost } from './discovery/host.ts';
@@ -49,6 +50,8 @@ export interface Neuron {
 
 /** A client that takes nothing for this long holds a place for nobody. */
 const stallMs = 120_000;
+/** Well under the time after which a gateway gives up a poll. */
+const devicePatienceMs = 500;
 /** A hung device never gives its memory back; the process ends without waiting for it. */
 const engineCloseMs = 10_000;
 
@@ -76,6 +79,7 @@ const serverOf = (config: NeuronConfig, engine: Engine, version: Version, models
   const monitor = new GpuMonitor();
   const host = readHost();
   const firstReading = monitor.refresh();
+  const devices = new DeviceReadings(() => harness.deviceHealth(), devicePatienceMs);
   return createServer(
     {
       harness,
@@ -91,7 +95,7 @@ const serverOf = (config: NeuronConfig, engine: Engine, version: Version, models
       },
       deviceHealth: async () => {
         const gpus = monitor.latest();
-        const health = await harness.deviceHealth();
+        const health = await devices.latest();
         return gpus.kind === 'ok' ? withGpuReadings(health, matchGpus(harness.devices, gpus.gpus)) : health;
       },
       activation: () => models.activation,

@@ -80,10 +80,17 @@ describe('GET /models/{id}/endpoint', () => {
     expect(answer).toContain(`{"url":"${server.url}"}`);
   });
 
+  it('can do without a Host header', async () => {
+    await using server = await startServer();
+    expect(await raw(server, 'GET /models/plain/endpoint HTTP/1.0\r\n\r\n')).toContain(`{"url":"${server.url}"}`);
+  });
+
   it('answers 404 for a model that is not here', async () => {
     await using server = await startServer();
     const response = await fetch(`${server.url}/models/no/such/endpoint`);
     expect(await errorOf(response)).toMatchObject({ status: 404, code: 'model_not_found', model_id: 'no/such' });
+    const long = await fetch(`${server.url}/models/${'x'.repeat(300)}/endpoint`);
+    expect(await errorOf(long)).toMatchObject({ status: 404, code: 'model_not_found' });
   });
 });
 

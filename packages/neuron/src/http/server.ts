@@ -37,6 +37,8 @@ export interface NeuronServer {
 
 /** Time for a whole request to arrive: 64 MB over a slow line, but not for ever. */
 const requestTimeoutMs = 300_000;
+/** The longest model id in a path; longer ones are unknown paths. */
+const modelIdCharsMax = 1024;
 const probeAfterMs = 30_000;
 /** This many bodies of the largest size may be in memory at once. */
 const bodiesMax = 16;
@@ -125,6 +127,7 @@ const newApp = (log: FastifyBaseLogger): FastifyInstance =>
     return503OnClosing: false,
     forceCloseConnections: true,
     requestTimeout: requestTimeoutMs,
+    routerOptions: { maxParamLength: modelIdCharsMax },
     // A host that vanishes sends no FIN: probes find out, also while an answer is computed and nothing is written.
     http: { keepAlive: true, keepAliveInitialDelay: probeAfterMs },
   });
