@@ -89,7 +89,7 @@ const gauges = (registry: Registry, snapshot: () => FleetSnapshot): void => {
     for (const node of snapshot().nodes)
       for (const model of node.models)
         if (model.status === 'loaded')
-          set({ node: node.name, model: model.id }, model.in_flight + model.foreign_in_flight);
+          set({ model: model.id, node: node.name }, model.in_flight + model.foreign_in_flight);
   });
   gauge('cortex_model_queue_depth', 'Requests waiting in this gateway for a model.', modelNode, (set) => {
     for (const { model, waiting } of snapshot().queue.by_model) set({ model, node: 'none' }, waiting);
