@@ -85,7 +85,7 @@ export class FleetData {
   /** 0..1, injected. */
   readonly random: () => number;
   readonly nodes = new Map<string, NodeRecord>();
-  readonly byModel = new Map<string, Set<ModelRecord>>();
+  readonly byModel = new Map<string, ModelRecord[]>();
   readonly profiles: ReadonlyMap<string, ModelProfile>;
   readonly queue: RequestQueue;
   readonly book: LoadBook;
@@ -95,7 +95,7 @@ export class FleetData {
   readonly unloads = new Map<number, AskedUnload>();
   readonly leases = new Map<number, HeldLease>();
   readonly topology: Topology;
-  readonly #affinity = new Map<string, string>();
+  readonly #affinity = new Map<string, NodeRecord>();
   lastTicket = 0;
   lastId = 0;
   nowMs = 0;
@@ -139,11 +139,12 @@ export class FleetData {
     return this.book.needMb(modelId, node.name, node.models.get(modelId), this.profiles.get(modelId), this.nowMs);
   }
 
-  affinityNode(modelId: string, key: string | null): string | null {
+  /** The node that holds the conversation's prefix. */
+  affinity(modelId: string, key: string | null): NodeRecord | null {
     return key === null ? null : (this.#affinity.get(`${modelId}\n${key}`) ?? null);
   }
 
-  rememberAffinity(modelId: string, key: string | null, node: string): void {
+  rememberAffinity(modelId: string, key: string | null, node: NodeRecord): void {
     if (key === null) return;
     const full = `${modelId}\n${key}`;
     this.#affinity.delete(full);
@@ -176,16 +177,16 @@ export class FleetData {
     const record = newModel(node, id, this.config.slotsDefault, this.nowMs);
     node.models.set(id, record);
     const records = this.byModel.get(id);
-    if (records === undefined) this.byModel.set(id, new Set([record]));
-    else records.add(record);
+    if (records === undefined) this.byModel.set(id, [record]);
+    else records.push(record);
     return record;
   }
 
   removeRecord(record: ModelRecord): void {
     record.node.models.delete(record.id);
-    const records = this.byModel.get(record.id);
-    records?.delete(record);
-    if (records?.size === 0) this.byModel.delete(record.id);
+    const rest = this.byModel.get(record.id)?.filter((other) => other !== record) ?? [];
+    if (rest.length === 0) this.byModel.delete(record.id);
+    else this.byModel.set(record.id, rest);
   }
 }
 

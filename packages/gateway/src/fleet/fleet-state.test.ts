@@ -482,10 +482,29 @@ describe('nodes', () => {
     expect(fleet.state.data.nodes.get('one')!.circuit).toEqual({ kind: 'closed', failures: 0 });
   });
 
-  it('that turn out not to have the model are out of its routing until the next poll', () => {
+  it('that turn out not to have the model are left alone until a poll has looked', () => {
     const fleet = settled([one(['a'])]);
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'available', devices: [] });
     fleet.release(fleet.request('a'), { kind: 'failed', error: failure('model_not_found') });
-    expect(fleet.ending(fleet.request('a', { excludedNodes: new Set(['two']) }))).not.toBe('grant one');
+    const next = fleet.request('a');
+    expect(fleet.ending(next)).toBe('waiting');
+    fleet.run(8000);
+    expect(fleet.ending(next)).toBe('grant one');
+    expect(fleet.loads).toHaveLength(1);
+  });
+
+  it('that are lost during an unload are usable as soon as they are back', () => {
+    const fleet = settled([one(['a'])]);
+    fleet.setForeign('one', 'a', 1);
+    fleet.run(3000);
+    const next = fleet.request('b');
+    fleet.run(20_000);
+    expect(fleet.state.data.operations.size).toBe(1);
+    fleet.cancel(next);
+    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
+    expect(fleet.state.data.operations.size).toBe(0);
+    fleet.run(3000);
+    expect(fleet.ending(fleet.request('a'))).toBe('grant one');
   });
 
   it('with a poisoned device lose its models but serve the others', () => {

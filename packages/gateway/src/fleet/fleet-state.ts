@@ -18,17 +18,20 @@ import type { Waiter } from './request-queue.ts';
 import { admit, reconsiderDrain, resolveWaiting, serveAndPlace, serveAtOnce, serveWaiting } from './serve-queue.ts';
 import { askUnload, unloaded, unloadFailed } from './unloads.ts';
 
-/** How busy a node is, not how broken: these say nothing about its health. */
-const backPressure: ReadonlySet<string> = new Set([
+/**
+ * How busy a node is, or what it knows better than our picture of it: these say nothing about its health. The model is
+ * left alone there for a moment, until a poll has brought the news.
+ */
+const noFailure: ReadonlySet<string> = new Set([
   'rate_limit_exceeded',
   'overloaded',
   'model_loading',
   'model_busy',
   'insufficient_vram',
+  'model_not_found',
+  'not_found',
+  'device_poisoned',
 ]);
-
-/** What the node knows better than our picture of it: the next poll corrects it. */
-const staleView: ReadonlySet<string> = new Set(['model_not_found', 'not_found', 'device_poisoned']);
 
 export class FleetState {
   readonly #data: FleetData;
@@ -65,7 +68,7 @@ export class FleetState {
       needsVision: request.needsVision,
       tokensMin: request.tokensMin,
       excludedNodes: request.excludedNodes,
-      affinityNode: data.affinityNode(modelId, request.affinityKey ?? null),
+      affinity: data.affinity(modelId, request.affinityKey ?? null),
       arrival: data.lastTicket + 1,
       waitMs: 0,
       onlyNode: null,
@@ -189,12 +192,8 @@ export class FleetState {
     }
     const { error } = outcome;
     data.poll(node.name);
-    if (backPressure.has(error.code)) {
+    if (noFailure.has(error.code)) {
       entry.backOffUntilMs = data.nowMs + (error.retryAfterSecs ?? 1) * 1000;
-    } else if (staleView.has(error.code)) {
-      // Out of routing until a poll that began after this has looked at it.
-      entry.servable = false;
-      entry.servableReason = error.message;
     } else {
       const before = node.circuit;
       node.circuit = circuitFailed(before, data.config.circuit, data.nowMs, data.random());
@@ -248,12 +247,7 @@ export class FleetState {
     node.downReason = reason;
     if (before === 'up') node.downSinceMs = data.nowMs;
     if (before !== 'down') data.notice({ kind: 'node_down', node: name, reason });
-    for (const plan of data.plans.values()) {
-      if (plan.node !== node) continue;
-      const message = `the node was lost: ${reason}`;
-      if (plan.phase === 'loading') failPlan(data, plan, new CortexError('upstream_disconnected', message));
-      else dropPlan(data, plan);
-    }
+    if (before === 'up') loseWorkOn(data, node);
     if (before === 'unknown') resolveWaiting(data);
     if (before !== 'down') serveAndPlace(data);
   }
@@ -303,6 +297,18 @@ export class FleetState {
 
 const shuttingDown = (): CortexError => new CortexError('no_healthy_node', 'The gateway is shutting down.');
 
+/** Nobody can tell what becomes of loads and unloads there: the first poll after its return will. */
+const loseWorkOn = (data: FleetData, node: NodeRecord): void => {
+  const error = new CortexError('upstream_disconnected', `the node was lost: ${node.downReason ?? 'no answer'}`);
+  for (const plan of data.plans.values()) {
+    if (plan.node !== node) continue;
+    if (plan.phase === 'loading') failPlan(data, plan, error);
+    else dropPlan(data, plan);
+  }
+  for (const operation of data.operations.values())
+    if (operation.entry.node === node) unloadFailed(data, operation.id, error);
+};
+
 const inFlightOn = (node: NodeRecord): number => {
   let total = 0;
   for (const record of node.models.values()) total += record.leases;
@@ -320,20 +326,9 @@ const creditLoad = (data: FleetData, record: ModelRecord): void => {
   }
 };
 
-const newWaiter = (data: FleetData, ticket: number, name: string) => ({
-  ticket,
-  name,
-  modelId: name,
-  resolved: false,
-  enqueuedMs: data.nowMs,
-  deadlineMs: data.nowMs + data.config.queue.timeoutMs,
-  coldStart: false,
-  loadMs: 0,
-  told: '',
-});
-
+// Written out member by member: spreads would double the cost of a warm request.
 const requestWaiter = (data: FleetData, ticket: number, request: RouteRequest): Waiter => ({
-  ...newWaiter(data, ticket, request.model),
+  ticket,
   purpose: 'request',
   clientId: request.clientId,
   priority: request.priority,
@@ -342,11 +337,18 @@ const requestWaiter = (data: FleetData, ticket: number, request: RouteRequest): 
   affinityKey: request.affinityKey ?? null,
   excludedNodes: request.excludedNodes,
   onlyNode: null,
-  demandKey: `request ${request.needsVision} ${[...request.excludedNodes].join(' ')}`,
+  enqueuedMs: data.nowMs,
+  deadlineMs: data.nowMs + data.config.queue.timeoutMs,
+  name: request.model,
+  modelId: request.model,
+  resolved: false,
+  coldStart: false,
+  loadMs: 0,
+  told: '',
 });
 
 const loadWaiter = (data: FleetData, ticket: number, name: string, node: string | null): Waiter => ({
-  ...newWaiter(data, ticket, name),
+  ticket,
   purpose: 'load',
   clientId: '',
   priority: 0,
@@ -355,5 +357,12 @@ const loadWaiter = (data: FleetData, ticket: number, name: string, node: string 
   affinityKey: null,
   excludedNodes: new Set(),
   onlyNode: node,
-  demandKey: `load ${node ?? ''}`,
+  enqueuedMs: data.nowMs,
+  deadlineMs: data.nowMs + data.config.queue.timeoutMs,
+  name,
+  modelId: name,
+  resolved: false,
+  coldStart: false,
+  loadMs: 0,
+  told: '',
 });

@@ -68,6 +68,7 @@ export class LiveFleet implements Fleet, FleetControl {
     this.#onNotice = options.onNotice ?? (() => undefined);
   }
 
+  /** Begins to look at the nodes. Requests may come before: they wait for the first looks. */
   start(): void {
     this.#poller.start();
     this.#scheduleTick();
@@ -258,10 +259,3 @@ export class LiveFleet implements Fleet, FleetControl {
     }
   }
 }
-
-/** Begins to look at the nodes; requests may come at once and wait for the first looks. */
-export const startFleet = (config: FleetConfig, options: FleetOptions = {}): LiveFleet => {
-  const fleet = new LiveFleet(config, options);
-  fleet.start();
-  return fleet;
-};

@@ -61,7 +61,7 @@ const tell = (data: FleetData, waiter: Waiter, progress: WaitProgress): void => 
 
 /** @param only one waiter, or null for all */
 export const tellProgress = (data: FleetData, only: Waiter | null): void => {
-  for (const modelId of only === null ? data.queue.models() : [only.modelId]) {
+  for (const modelId of only === null ? data.queue.models(data.nowMs) : [only.modelId]) {
     const loading = modelProgress(data, modelId);
     let position = 0;
     for (const waiter of data.queue.of(modelId)) {

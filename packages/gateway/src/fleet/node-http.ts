@@ -5,7 +5,9 @@ import type { NodeConfig } from './fleet-config.ts';
 
 /** A node that sends more than this about itself is broken. */
 const answerBytesMax = 16 * 1024 * 1024;
-const connections = 8;
+
+/** Looks are sequential; more than one connection only bridges one that has died unnoticed. */
+const lookConnections = 2;
 
 /** What the schemas of core are to this file. */
 type Schema<T> = {
@@ -73,14 +75,18 @@ const readText = async (what: string, body: Dispatcher.ResponseData['body']): Pr
 };
 
 export class NodeHttp {
-  readonly #pool: Pool;
+  readonly #looks: Pool;
+  /** Apart from the looks, which must not queue behind an unload that waits for requests to end. */
+  readonly #acts: Pool;
   readonly #prefix: string;
   readonly #token: string | undefined;
 
   constructor(node: NodeConfig) {
     const url = new URL(node.endpoint);
     // Deadlines are the caller's signals: an unload may wait for hours of requests.
-    this.#pool = new Pool(url.origin, { connections, headersTimeout: 0, bodyTimeout: 0, connectTimeout: 10_000 });
+    const options = { headersTimeout: 0, bodyTimeout: 0, connectTimeout: 10_000 };
+    this.#looks = new Pool(url.origin, { ...options, connections: lookConnections });
+    this.#acts = new Pool(url.origin, options);
     this.#prefix = url.pathname.replace(/\/+$/, '');
     this.#token = node.token;
   }
@@ -108,7 +114,7 @@ export class NodeHttp {
   ): Promise<T> {
     const what = `${method} ${path}`;
     try {
-      const response = await this.#pool.request({
+      const response = await (method === 'GET' ? this.#looks : this.#acts).request({
         method,
         path: `${this.#prefix}${path}`,
         signal,
@@ -131,6 +137,6 @@ export class NodeHttp {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy();
+    await Promise.all([this.#looks.destroy(), this.#acts.destroy()]);
   }
 }

@@ -20,8 +20,6 @@ export interface Waiter {
   readonly deadlineMs: number;
   /** As it was asked for; `modelId` is the same until it is resolved. */
   readonly name: string;
-  /** Demands of one model with the same key are placed alike. */
-  readonly demandKey: string;
   modelId: string;
   resolved: boolean;
   /** It waited for a load, this long of its time. */
@@ -53,10 +51,18 @@ export class RequestQueue {
     return this.#size;
   }
 
-  /** Models that somebody waits for, the one with the oldest request first. */
-  models(): readonly string[] {
-    const models = [...this.#byModel].map(([model, waiters]) => ({ model, first: firstOf(waiters) }));
-    return models.toSorted((a, b) => a.first - b.first).map(({ model }) => model);
+  /** Models that somebody waits for: the one with the highest aged priority first, then with the oldest request. */
+  models(nowMs: number): readonly string[] {
+    const models = [...this.#byModel].map(([model, waiters]) => {
+      let urgency = -Infinity;
+      let first = Infinity;
+      for (const waiter of waiters.values()) {
+        urgency = Math.max(urgency, this.#aged(waiter, 0, nowMs));
+        first = Math.min(first, waiter.ticket);
+      }
+      return { model, urgency, first };
+    });
+    return models.toSorted((a, b) => b.urgency - a.urgency || a.first - b.first).map(({ model }) => model);
   }
 
   /** In order of arrival; removing while iterating is fine. */
@@ -173,8 +179,3 @@ export class RequestQueue {
     if (client !== undefined && client.inFlight <= 0 && client.waiting <= 0) this.#clients.delete(id);
   }
 }
-
-const firstOf = (waiters: ReadonlyMap<number, Waiter>): number => {
-  for (const ticket of waiters.keys()) return ticket;
-  return Infinity;
-};

@@ -17,19 +17,25 @@ const demandOf = (data: FleetData, waiter: Waiter): Demand => ({
   needsVision: waiter.needsVision,
   tokensMin: waiter.tokensMin,
   excludedNodes: waiter.excludedNodes,
-  affinityNode: data.affinityNode(waiter.modelId, waiter.affinityKey),
+  affinity: data.affinity(waiter.modelId, waiter.affinityKey),
   arrival: waiter.ticket,
   waitMs: data.nowMs - waiter.enqueuedMs,
   onlyNode: waiter.onlyNode,
 });
 
-const recordsOf = (data: FleetData, modelId: string): ReadonlySet<ModelRecord> =>
-  data.byModel.get(modelId) ?? noRecords;
+const recordsOf = (data: FleetData, modelId: string): readonly ModelRecord[] => data.byModel.get(modelId) ?? noRecords;
 
-const noRecords: ReadonlySet<ModelRecord> = new Set();
+const noRecords: readonly ModelRecord[] = [];
 
 const pick = (data: FleetData, waiter: Waiter): Pick =>
-  pickNode(recordsOf(data, waiter.modelId), { ...demandOf(data, waiter), nowMs: data.nowMs });
+  pickNode(recordsOf(data, waiter.modelId), {
+    needsVision: waiter.needsVision,
+    tokensMin: waiter.tokensMin,
+    excludedNodes: waiter.excludedNodes,
+    affinity: data.affinity(waiter.modelId, waiter.affinityKey),
+    arrival: waiter.ticket,
+    nowMs: data.nowMs,
+  });
 
 const grant = (data: FleetData, waiter: Waiter, record: ModelRecord): void => {
   const { node } = record;
@@ -38,7 +44,7 @@ const grant = (data: FleetData, waiter: Waiter, record: ModelRecord): void => {
   record.lastUsedMs = data.nowMs;
   record.lastGrant = data.nextId();
   node.circuit = circuitGranted(node.circuit, data.config.circuit, data.nowMs);
-  data.rememberAffinity(record.id, waiter.affinityKey, node.name);
+  data.rememberAffinity(record.id, waiter.affinityKey, node);
   data.leases.set(waiter.ticket, { entry: record, clientId: waiter.clientId });
   data.queue.served(waiter.clientId, data.nowMs);
   const waitedMs = data.nowMs - waiter.enqueuedMs;
@@ -118,9 +124,10 @@ const serveModel = (data: FleetData, modelId: string): void => {
 
 /** Waiters with the same key are placed alike: the same demand, admitted by the same draining nodes. */
 const placementKey = (waiter: Waiter, draining: readonly NodeRecord[]): string => {
-  let key = waiter.demandKey;
+  let key = `${waiter.purpose} ${waiter.needsVision} ${waiter.onlyNode ?? ''}`;
+  for (const name of waiter.excludedNodes) key += ` -${name}`;
   for (const { name, drainedFrom } of draining)
-    if (drainedFrom !== null && waiter.ticket < drainedFrom) key += ` ${name}`;
+    if (drainedFrom !== null && waiter.ticket < drainedFrom) key += ` +${name}`;
   return key;
 };
 
@@ -145,7 +152,7 @@ const drainingNodes = (data: FleetData): readonly NodeRecord[] =>
 
 /** Every grant that is possible now. */
 export const serveWaiting = (data: FleetData): void => {
-  for (const modelId of data.queue.models()) serveModel(data, modelId);
+  for (const modelId of data.queue.models(data.nowMs)) serveModel(data, modelId);
 };
 
 /** Every grant, then every load. */
@@ -153,7 +160,7 @@ export const serveAndPlace = (data: FleetData): void => {
   serveWaiting(data);
   if (data.queue.size === 0) return;
   const draining = drainingNodes(data);
-  for (const modelId of data.queue.models()) placeModel(data, modelId, draining);
+  for (const modelId of data.queue.models(data.nowMs)) placeModel(data, modelId, draining);
 };
 
 /** A place to be drained for it may have become needless: another may be free by now. */

@@ -167,7 +167,7 @@ const queueSnapshot = ({ queue }: Readonly<FleetData>, nowMs: number): QueueSnap
     waiting: queue.size,
     max: queue.max,
     oldest_secs: secs(nowMs - oldestMs),
-    by_model: queue.models().map((model) => ({ model, waiting: queue.count(model) })),
+    by_model: queue.models(nowMs).map((model) => ({ model, waiting: queue.count(model) })),
   };
 };
 

@@ -79,7 +79,7 @@ export const unloadFailed = (data: FleetData, id: number, error: CortexError): v
   entry.evictAgainMs = data.nowMs + unloadAgainMs;
   if (error.code === 'model_busy') entry.lastUsedMs = data.nowMs;
   data.notice({ kind: 'unload_failed', node: entry.node.name, model: entry.id, error });
-  data.poll(entry.node.name);
+  if (entry.node.reach === 'up') data.poll(entry.node.name);
   if (purpose.kind === 'asked') endAsked(data, purpose.ticket, null, error);
   const plan = purpose.kind === 'evict' ? planOf(data, purpose.plan) : null;
   if (plan !== null) dropPlan(data, plan);
@@ -87,7 +87,7 @@ export const unloadFailed = (data: FleetData, id: number, error: CortexError): v
 
 /** Copies an operator's word is about. */
 const copiesOf = (data: FleetData, modelId: string, node: string | null): readonly ModelRecord[] =>
-  [...(data.byModel.get(modelId) ?? [])].filter(
+  (data.byModel.get(modelId) ?? []).filter(
     (record) =>
       record.node.kind === 'neuron' &&
       record.node.reach === 'up' &&

@@ -84,7 +84,7 @@ const capabilitiesOf = (entries: readonly ModelOnNode[], profile: ModelProfile |
 
 /** Null when no reachable node has it or could load it. */
 export const describeModel = (topology: Topology, id: string): CatalogueModel | null => {
-  const entries = [...(topology.byModel.get(id) ?? [])]
+  const entries = (topology.byModel.get(id) ?? [])
     .filter((entry) => entry.node.reach === 'up' && entry.servable)
     .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || a.node.name.localeCompare(b.node.name));
   const nodes = placesOf(topology, id, entries);

@@ -72,8 +72,13 @@ const leastValuableFirst =
     return byClass || a.lastUsedMs - b.lastUsedMs || a.id.localeCompare(b.id);
   };
 
+/**
+ * Devices that another load has reservations on are left out: what it takes and what is freed for it are still
+ * changing there, and evicting on such numbers would evict too much.
+ */
 const fitWithout = (node: NodeView, incoming: Incoming, gone: readonly ModelOnNode[]): Fit | null =>
   fitDevices(node, incoming.profile, incoming.needMb, (device) => {
+    if (node.reservations.some((reservation) => reservation.devices.includes(device.index))) return -Infinity;
     let free = freeMb(node, device);
     for (const model of gone) free += heldMb(model, device.index);
     return free;

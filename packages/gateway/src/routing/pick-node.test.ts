@@ -7,7 +7,7 @@ const ask: PickInput = {
   needsVision: false,
   tokensMin: 100,
   excludedNodes: new Set(),
-  affinityNode: null,
+  affinity: null,
   arrival: 10,
   nowMs: 1000,
 };
@@ -20,6 +20,12 @@ const entryOf = (node: NodeView): ModelOnNode => node.models.get('m')!;
 const chosen = (nodes: readonly NodeView[], input: Partial<PickInput> = {}): string => {
   const pick = pickNode(topologyOf(nodes).byModel.get('m') ?? [], { ...ask, ...input });
   return pick.kind === 'chosen' ? pick.entry.node.name : pick.kind;
+};
+
+/** Who is chosen of `idle` and of `holder`, which has the prefix. */
+const withHolder = (holder: EntryFacts, idle: EntryFacts = {}): string => {
+  const affinity = having('holder', { maxInFlight: 4, ...holder });
+  return chosen([having('idle', idle), affinity], { affinity });
 };
 
 describe('of the nodes that have a model', () => {
@@ -44,13 +50,22 @@ describe('of the nodes that have a model', () => {
   });
 
   it('the one that holds the prefix is chosen while that costs little', () => {
-    const idle = having('idle');
-    const holder = (leases: number): NodeView => having('holder', { leases, maxInFlight: 4 });
-    expect(chosen([idle, holder(2)], { affinityNode: 'holder' })).toBe('holder');
-    expect(chosen([idle, holder(3)], { affinityNode: 'holder' })).toBe('idle');
-    expect(chosen([having('idle', { leases: 3 }), holder(3)], { affinityNode: 'holder' })).toBe('holder');
-    expect(chosen([idle, holder(4)], { affinityNode: 'holder' })).toBe('idle');
-    expect(chosen([idle, having('holder', { poisoned: true })], { affinityNode: 'holder' })).toBe('idle');
+    expect(withHolder({ leases: 2 })).toBe('holder');
+    expect(withHolder({ leases: 3 })).toBe('idle');
+    expect(withHolder({ leases: 3 }, { leases: 3 })).toBe('holder');
+    expect(withHolder({ leases: 4 })).toBe('idle');
+    expect(withHolder({ poisoned: true })).toBe('idle');
+  });
+
+  it('one of many is about as idle as the idlest, and a prefix is found among any number', () => {
+    const nodes = Array.from({ length: 500 }, (_, i) => having(`n${i}`, { leases: i % 4 }));
+    for (let arrival = 0; arrival < 30; arrival += 1) {
+      const pick = pickNode(topologyOf(nodes).byModel.get('m')!, { ...ask, arrival });
+      expect(pick.kind === 'chosen' && pick.entry.leases).toBe(0);
+      expect(chosen(nodes, { arrival, affinity: nodes.at(401)! })).toBe('n401');
+    }
+    const busy = nodes.map((_, i) => having(`n${i}`, { leases: i === 333 ? 3 : 4 }));
+    for (let arrival = 0; arrival < 30; arrival += 1) expect(chosen(busy, { arrival })).toBe('n333');
   });
 
   it('none is chosen when all are full: the request waits', () => {

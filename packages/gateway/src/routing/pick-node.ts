@@ -1,6 +1,8 @@
 /**
- * Which node that has a model takes a request. Pure, and without allocation per node: with a thousand nodes that have
- * the model a decision must stay far under 50 µs. Reasons are worded only when somebody asks (`describeVerdict`).
+ * Which node that has a model takes a request. Pure, and without allocation per node; reasons are worded only when
+ * somebody asks (`describeVerdict`). Where very many nodes have the model, the best of a window of them is taken, the
+ * window moving on with each request: each look at a node is a cache miss, and among `windowSize` there is always one
+ * about as idle as the idlest of all (Mitzenmacher, The Power of Two Choices, 1996).
  *
  * Least loaded is (our leases + requests of others) / slots. A conversation goes back to the node that holds its
  * prefix while that node has a free slot and is at most `affinitySlack` of its slots busier than the least loaded one:
@@ -8,21 +10,24 @@
  * one first, and then to whoever was chosen longest ago.
  */
 import { circuitAllows, circuitOpensMs } from './circuit.ts';
-import type { ModelOnNode } from './topology.ts';
+import type { ModelOnNode, NodeView } from './topology.ts';
 
 export interface PickInput {
   readonly needsVision: boolean;
   readonly tokensMin: number;
   readonly excludedNodes: ReadonlySet<string>;
   /** Where the conversation's prefix is. */
-  readonly affinityNode: string | null;
-  /** Order of arrival, against a node's `drainedFrom`. */
+  readonly affinity: NodeView | null;
+  /** Order of arrival, against a node's `drainedFrom`; moves the window on. */
   readonly arrival: number;
   readonly nowMs: number;
 }
 
 /** How much busier, in parts of its slots, the node with the prefix may be. */
-export const affinitySlack = 0.5;
+const affinitySlack = 0.5;
+
+/** Nodes compared with each other before the best of them is taken. */
+const windowSize = 64;
 
 export type Verdict =
   | 'eligible'
@@ -84,27 +89,38 @@ const isBetter = (entry: ModelOnNode, load: number, best: ModelOnNode, bestLoad:
 const full: Pick = { kind: 'full' };
 const absent: Pick = { kind: 'absent' };
 
+const isLater = (verdict: Verdict): boolean => verdict === 'full' || verdict === 'backing_off' || verdict === 'probing';
+
+/** The entry with the prefix, if it may be preferred to one of this load. */
+const affineEntry = (modelId: string, bestLoad: number, input: PickInput): ModelOnNode | null => {
+  const entry = input.affinity?.models.get(modelId);
+  if (entry === undefined || loadOf(entry) > bestLoad + affinitySlack) return null;
+  return judge(entry, input) === 'eligible' ? entry : null;
+};
+
 /** @param entries the model on every node that lists it */
-export const pickNode = (entries: Iterable<ModelOnNode>, input: PickInput): Pick => {
+export const pickNode = (entries: readonly ModelOnNode[], input: PickInput): Pick => {
   let best: ModelOnNode | null = null;
   let bestLoad = Infinity;
-  let affine: ModelOnNode | null = null;
   let later = false;
-  for (const entry of entries) {
+  const start = (input.arrival * windowSize) % Math.max(1, entries.length);
+  for (let i = 0; i < entries.length; i += 1) {
+    if (i % windowSize === 0 && best !== null) break;
+    const entry = entries[(start + i) % entries.length];
+    if (entry === undefined) continue;
     const verdict = judge(entry, input);
     if (verdict === 'eligible') {
       const load = loadOf(entry);
-      if (best === null || isBetter(entry, load, best, bestLoad)) {
-        best = entry;
-        bestLoad = load;
-      }
-      if (entry.node.name === input.affinityNode) affine = entry;
-    } else if (verdict === 'full' || verdict === 'backing_off' || verdict === 'probing') later = true;
+      if (best !== null && !isBetter(entry, load, best, bestLoad)) continue;
+      best = entry;
+      bestLoad = load;
+    } else later ||= isLater(verdict);
   }
   if (best === null) return later ? full : absent;
-  if (affine !== null && loadOf(affine) <= bestLoad + affinitySlack)
-    return { kind: 'chosen', entry: affine, affine: true };
-  return { kind: 'chosen', entry: best, affine: false };
+  const affine = affineEntry(best.id, bestLoad, input);
+  return affine === null
+    ? { kind: 'chosen', entry: best, affine: false }
+    : { kind: 'chosen', entry: affine, affine: true };
 };
 
 const secondsUntil = (untilMs: number, nowMs: number): string =>
@@ -114,7 +130,7 @@ type Wording = (entry: ModelOnNode, input: PickInput) => string;
 
 const eligible: Wording = (entry, input) => {
   const others = entry.foreign > 0 ? ` and ${entry.foreign} of others` : '';
-  const prefix = entry.node.name === input.affinityNode ? ', holds the prefix' : '';
+  const prefix = entry.node === input.affinity ? ', holds the prefix' : '';
   return `model loaded, ${entry.leases} of ${entry.maxInFlight} in flight${others}${prefix}`;
 };
 

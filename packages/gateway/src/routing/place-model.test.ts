@@ -36,7 +36,7 @@ const demandOf = (more: Partial<Demand> = {}): Demand => ({
   needsVision: false,
   tokensMin: 1,
   excludedNodes: new Set(),
-  affinityNode: null,
+  affinity: null,
   arrival: 1,
   waitMs: 0,
   onlyNode: null,
@@ -126,6 +126,15 @@ describe('a model is placed', () => {
     expect(decided([promised])).toBe('wait n: another model is being placed there');
     const coming = { status: 'loading', devices: [0], vramNeededMb: 8000, vramUsedMb: 1000 } as const;
     expect(decided([nodeView('n', { models: { ...onDisk, x: coming } })])).toBe('wait n: x is loading');
+  });
+
+  it('with evictions only on devices that no other load is about to change', () => {
+    const node = nodeView('n', {
+      devices: [{ freeMb: 0 }, { freeMb: 0 }],
+      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 16_000 }],
+      models: { ...onDisk, going: { closingFor: 'x' }, idle: { devices: [1], vramUsedMb: 16_000 } },
+    });
+    expect(decided([node])).toBe('place n [1] evicting idle');
   });
 
   it('not before a poll has seen what was freed', () => {

@@ -106,7 +106,6 @@ const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
 };
 
 const withEvictions = (node: NodeView, incoming: Incoming, context: EvictionContext): Site => {
-  if (node.reservations.length > 0) return { kind: 'later', node, reason: 'another model is being placed there' };
   if (node.polledMs < node.freedMs) return { kind: 'later', node, reason: 'its free memory is being looked at' };
   const now: ModelOnNode[] = [];
   const drain: ModelOnNode[] = [];
@@ -131,6 +130,7 @@ const withEvictions = (node: NodeView, incoming: Incoming, context: EvictionCont
   }
   if (waits.length > 0 && chooseEvictions(node, incoming, movable, context) !== null)
     return { kind: 'later', node, reason: waits.join('; ') };
+  if (node.reservations.length > 0) return { kind: 'later', node, reason: 'another model is being placed there' };
   return { kind: 'occupied', node, reason: refused.join('; ') || 'memory is held by others' };
 };
 

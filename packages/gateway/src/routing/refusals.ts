@@ -24,7 +24,9 @@ export const modelNotFound = (topology: Topology, name: string): CortexError => 
   });
 };
 
-const entriesOf = (topology: Topology, id: string): readonly ModelOnNode[] => [...(topology.byModel.get(id) ?? [])];
+const noEntries: readonly ModelOnNode[] = [];
+
+const entriesOf = (topology: Topology, id: string): readonly ModelOnNode[] => topology.byModel.get(id) ?? noEntries;
 
 const maySee = (topology: Topology, id: string): boolean => {
   const entries = entriesOf(topology, id);
@@ -49,8 +51,8 @@ export const visionUnsupported = (topology: Topology, id: string): CortexError =
 
 const contextMaxOf = (topology: Topology, id: string): number => {
   const entries = entriesOf(topology, id);
-  if (entries.length > 0) return Math.max(...entries.map((entry) => entry.contextMax));
-  return topology.profiles.get(id)?.limit?.context ?? Infinity;
+  if (entries.length === 0) return topology.profiles.get(id)?.limit?.context ?? Infinity;
+  return entries.reduce((most, entry) => Math.max(most, entry.contextMax), 0);
 };
 
 /** What no node could ever serve, so that it is refused before anything is loaded for it; null when all is well. */
@@ -60,6 +62,8 @@ export const refuseRequest = (
   request: { readonly needsVision: boolean; readonly tokensMin: number },
 ): CortexError | null => {
   if (request.needsVision && !maySee(topology, id)) return visionUnsupported(topology, id);
+  // Most requests fit the first node asked about; only those that do not are worth looking at all of them.
+  if ((entriesOf(topology, id)[0]?.contextMax ?? 0) >= request.tokensMin) return null;
   const limit = contextMaxOf(topology, id);
   if (request.tokensMin <= limit) return null;
   return new CortexError(

@@ -100,7 +100,7 @@ export interface CoolDown {
 export interface Topology {
   readonly nodes: ReadonlyMap<string, NodeView>;
   /** The same `ModelOnNode`s as in the nodes, by model id: routing must not look at every node. */
-  readonly byModel: ReadonlyMap<string, ReadonlySet<ModelOnNode>>;
+  readonly byModel: ReadonlyMap<string, readonly ModelOnNode[]>;
   readonly profiles: ReadonlyMap<string, ModelProfile>;
   readonly aliases: Readonly<Record<string, string>>;
 }

@@ -91,11 +91,12 @@ export const topologyOf = (
   profiles: readonly ModelProfile[] = [],
   aliases: Readonly<Record<string, string>> = {},
 ): Topology => {
-  const byModel = new Map<string, Set<ModelOnNode>>();
+  const byModel = new Map<string, ModelOnNode[]>();
   for (const node of nodes)
     for (const entry of node.models.values()) {
-      const entries = byModel.get(entry.id) ?? new Set();
-      byModel.set(entry.id, entries.add(entry));
+      const entries = byModel.get(entry.id);
+      if (entries === undefined) byModel.set(entry.id, [entry]);
+      else entries.push(entry);
     }
   return {
     nodes: new Map(nodes.map((node) => [node.name, node])),
