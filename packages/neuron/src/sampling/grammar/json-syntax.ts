@@ -1,0 +1,66 @@
+/**
+ * JSON without a schema, and the layout all generated JSON has: between tokens nothing, one space, or one line break
+ * with up to 32 blanks of indentation; after a colon nothing or one space. So whitespace always ends.
+ */
+import {
+  byteRange,
+  choice,
+  empty,
+  optional,
+  repeat,
+  Rule,
+  sequence,
+  text,
+  use,
+  type Expression,
+} from './expression.ts';
+import { freeNumber } from './number-grammar.ts';
+import { freeString } from './string-grammar.ts';
+
+const indentMax = 32;
+const indentation = new Rule(() => sequence(text('\n'), repeat(byteRange([0x20, 0x20], [0x09, 0x09]), 0, indentMax)));
+
+/** Between tokens. */
+export const space: Expression = choice(empty, text(' '), use(indentation));
+export const colon: Expression = sequence(text(':'), optional(text(' ')));
+/** Before the next of several items. */
+export const comma: Expression = sequence(text(','), space);
+
+/** Before the first item, and what closes the list. */
+export const opened = (bracket: '{' | '['): Expression => sequence(text(bracket), space);
+export const closed = (bracket: '}' | ']'): Expression => sequence(space, text(bracket));
+
+/** Blank lines that models put before their answer. */
+export const leadingSpace: Expression = repeat(byteRange([0x0a, 0x0a], [0x20, 0x20]), 0, 4);
+
+export const anyString = new Rule(() => freeString);
+
+const listOf = (open: '{' | '[', item: Expression, close: '}' | ']'): Expression =>
+  sequence(
+    text(open),
+    choice(text(close), sequence(space, item, repeat(sequence(comma, item), 0, null), closed(close))),
+  );
+
+export const anyObject = new Rule(() => listOf('{', sequence(use(anyString), colon, use(anyValue)), '}'));
+export const anyArray = new Rule(() => listOf('[', use(anyValue), ']'));
+export const anyValue: Rule = new Rule(() =>
+  choice(use(anyObject), use(anyArray), use(anyString), freeNumber, ...['true', 'false', 'null'].map(text)),
+);
+
+/** One JSON value, in the layout above; members in the order they are given. */
+export function literal(value: unknown): Expression {
+  if (Array.isArray(value)) return bracketed('[', value.map(literal), ']');
+  if (typeof value === 'object' && value !== null) {
+    const members = Object.entries(value).map(([name, member]) =>
+      sequence(text(JSON.stringify(name)), colon, literal(member)),
+    );
+    return bracketed('{', members, '}');
+  }
+  return text(JSON.stringify(value));
+}
+
+function bracketed(open: '{' | '[', items: readonly Expression[], close: '}' | ']'): Expression {
+  if (items.length === 0) return text(open + close);
+  const separated = items.flatMap((item, index) => (index === 0 ? [item] : [comma, item]));
+  return sequence(opened(open), ...separated, closed(close));
+}
