@@ -69,10 +69,16 @@ const listen = async (server: GatewayServer, address: ListenAddress): Promise<st
   return urlOf(address, Number(bound.port === '' ? 80 : bound.port));
 };
 
+/** Lines leave together, at the latest after this: a write for each would cost every request as much as its routing. */
+const logFlushMs = 200;
+
+const newLog = (level: string): Logger =>
+  pino({ level }, pino.destination({ sync: false, minLength: 4096, periodicFlush: logFlushMs }));
+
 /** Resolves when both addresses answer. @throws Node's `EADDRINUSE`, `EACCES`, …; then nothing is left open. */
 export const startGateway = async (
   config: GatewayConfig,
-  log: Logger = pino({ level: config.cortex.gateway.log_level }),
+  log: Logger = newLog(config.cortex.gateway.log_level),
 ): Promise<Gateway> => {
   const { cortex, models } = config;
   const { listen: address, metrics_listen: metricsAddress, drain_secs: drainSecs } = cortex.gateway;

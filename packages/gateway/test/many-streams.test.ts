@@ -44,11 +44,14 @@ const readStream = (edge: Edge, agent: Agent, leaveAfter: number): Promise<Strea
 /** @param leaveAfter every fifth client leaves after so many tokens */
 const wave = async (edge: Edge, leaveAfter: number): Promise<readonly Stream[]> => {
   const agent = new Agent({ keepAlive: true, maxSockets: nStreams });
+  const model = edge.node.model('m');
+  model.hold = true;
   const streams = Array.from({ length: nStreams }, (_, i) =>
     readStream(edge, agent, i % 5 === 0 ? leaveAfter : Infinity),
   );
   try {
-    await eventually(() => edge.node.nInFlight === nStreams, 20_000);
+    await eventually(() => edge.node.nInFlight === nStreams, 60_000);
+    model.hold = false;
     return await Promise.all(streams);
   } finally {
     agent.destroy();
@@ -60,7 +63,7 @@ const complete = Array.from({ length: nTokens }, (_, i) => `w${i} `);
 it.skipIf(process.platform !== 'linux')(
   'holds a thousand streams at once and is back to where it was after them (needs /proc)',
   async () => {
-    const edge = await startEdge({ model: { first_token_ms: 3000, token_ms: 5, tokens: nTokens } });
+    const edge = await startEdge({ model: { token_ms: 5, tokens: nTokens } });
     try {
       await wave(edge, Infinity);
       await eventually(() => edge.node.nSockets === 0, 15_000);

@@ -32,6 +32,41 @@ const parseObject = (bytes: Buffer): JsonObject => {
   throw new CortexError('invalid_request', 'the body is not a JSON object');
 };
 
+const readChunks = (
+  request: IncomingMessage,
+  bytesMax: number,
+  declared: number,
+  hold: (bytes: number) => void,
+): Promise<readonly Buffer[]> =>
+  new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let received = 0;
+    const refuse = (error: unknown): void => {
+      // What is left of a refused body is read and dropped, so that the answer can be received.
+      request.off('data', take);
+      request.resume();
+      reject(error);
+    };
+    const take = (chunk: Buffer): void => {
+      received += chunk.length;
+      if (received > bytesMax) {
+        refuse(tooLarge(bytesMax));
+        return;
+      }
+      try {
+        if (received > declared) hold(Math.min(chunk.length, received - declared));
+        chunks.push(chunk);
+      } catch (error) {
+        refuse(error);
+      }
+    };
+    request.on('data', take);
+    request.once('end', () => resolve(chunks));
+    request.once('error', (cause) =>
+      reject(new CortexError('client_closed_request', 'the client left while sending the body', { cause })),
+    );
+  });
+
 /**
  * @param hold told of bytes before they are kept; it may refuse them
  * @throws CortexError `request_too_large`, `invalid_request`, `client_closed_request`, and what `hold` throws
@@ -48,21 +83,8 @@ export const readJsonBody = async (
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > bytesMax) throw tooLarge(bytesMax);
   hold(declared);
-  const chunks: Buffer[] = [];
-  let received = 0;
-  try {
-    // What is left of a refused body is drained by the server, so the socket must outlive this loop.
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      received += chunk.length;
-      if (received > bytesMax) throw tooLarge(bytesMax);
-      if (received > declared) hold(Math.min(chunk.length, received - declared));
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof CortexError) throw error;
-    throw new CortexError('client_closed_request', 'the client left while sending the body', { cause: error });
-  }
-  const whole = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, received);
+  const chunks = await readChunks(request, bytesMax, declared, hold);
+  const whole = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   const bytes = whole.subarray(0, 3).equals(byteOrderMark) ? whole.subarray(3) : whole;
   return { bytes, object: parseObject(bytes) };
 };

@@ -19,6 +19,7 @@ export class ClientReply {
   #keepalive: NodeJS.Timeout | null = null;
   #notice: WaitNotice = { kind: 'prefill', text: null };
   #ended = false;
+  #waiting = false;
 
   constructor(res: ServerResponse) {
     this.#res = res;
@@ -82,10 +83,26 @@ export class ClientReply {
     return this.#res.writableNeedDrain;
   }
 
-  /** Resolves when the client has taken what was written. @throws the signal's reason. */
-  async drained(): Promise<void> {
-    if (this.full && !this.signal.aborted) await this.#drainOrAbort();
-    this.signal.throwIfAborted();
+  /** Calls `resume` once, when the client has taken what was written; never, if it leaves or one waits already. */
+  whenDrained(resume: () => void): void {
+    if (this.#waiting) return;
+    this.#waiting = true;
+    const settle = (): void => {
+      this.#waiting = false;
+      clearTimeout(timer);
+      this.#res.off('drain', onDrain);
+      this.signal.removeEventListener('abort', settle);
+    };
+    const onDrain = (): void => {
+      settle();
+      resume();
+    };
+    const timer = setTimeout(() => {
+      this.#controller.abort(new CortexError('client_closed_request', 'the client stopped reading'));
+      this.#res.destroy();
+    }, clientStallMs);
+    this.#res.once('drain', onDrain);
+    this.signal.addEventListener('abort', settle);
   }
 
   end(last?: Buffer | string): void {
@@ -120,23 +137,6 @@ export class ClientReply {
     this.#ended = true;
     if (this.#keepalive !== null) clearTimeout(this.#keepalive);
     this.#keepalive = null;
-  }
-
-  #drainOrAbort(): Promise<void> {
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#res.off('drain', done);
-        this.signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(() => {
-        this.#controller.abort(new CortexError('client_closed_request', 'the client stopped reading'));
-        this.#res.destroy();
-      }, clientStallMs);
-      this.#res.once('drain', done);
-      this.signal.addEventListener('abort', done);
-    });
   }
 
   readonly #closed = (): void => {

@@ -4,20 +4,19 @@
  * what happened on it.
  */
 import { type CortexError, sseComment } from '@cortex/core';
-import type { Dispatcher } from 'undici';
 import type { Fleet, Lease, RouteRequest, WaitProgress } from '../fleet/contract.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardBody } from './forward-body.ts';
 import { forwardHeaders } from './hop-headers.ts';
-import { failsOver, fromAnswer, fromTransport, outcomeOf, retryAfterSecs } from './node-errors.ts';
+import { failsOver, fromTransport, outcomeOf } from './node-errors.ts';
 import type { NodePools } from './node-pools.ts';
+import type { Relay } from './relay.ts';
 import { StreamRelay } from './relay-stream.ts';
 import { WholeRelay } from './relay-whole.ts';
 import { withInlinedImages } from './request-facts.ts';
 import type { RemoteImages } from './remote-images.ts';
 import type { ProxySettings } from './settings.ts';
-import { SilenceWatch } from './silence-watch.ts';
 
 export interface ProxyParts {
   readonly fleet: Fleet;
@@ -27,8 +26,6 @@ export interface ProxyParts {
   /** Our name in `Via`. */
   readonly via: string;
 }
-
-const errorBodyBytesMax = 64 * 1024;
 
 const routeRequest = (exchange: Exchange, excludedNodes: ReadonlySet<string>): RouteRequest => {
   const { facts, caller } = exchange;
@@ -99,42 +96,6 @@ const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: Readonly
   return lease;
 };
 
-const refusal = async (answer: Dispatcher.ResponseData, node: string): Promise<CortexError> => {
-  const pieces: Buffer[] = [];
-  let nBytes = 0;
-  for await (const chunk of answer.body) {
-    pieces.push(chunk as Buffer);
-    nBytes += (chunk as Buffer).length;
-    if (nBytes > errorBodyBytesMax) break;
-  }
-  const header = answer.headers['retry-after'];
-  const retryAfter = retryAfterSecs(Array.isArray(header) ? header[0] : header, Date.now());
-  return fromAnswer(answer.statusCode, Buffer.concat(pieces).toString('utf8'), node, retryAfter);
-};
-
-const ask = async (
-  parts: ProxyParts,
-  exchange: Exchange,
-  lease: Lease,
-  request: JsonObject,
-  watch: SilenceWatch,
-): Promise<Dispatcher.ResponseData> => {
-  const { target } = lease;
-  const answer = await parts.pools.post({
-    endpoint: target.endpoint,
-    path: exchange.dialect.upstreamPath,
-    headers: forwardHeaders(exchange.headers, {
-      via: parts.via,
-      requestId: exchange.requestId,
-      token: target.token ?? null,
-    }),
-    body: forwardBody(exchange, request, target.modelId),
-    signal: watch.signal,
-  });
-  if (answer.statusCode < 200 || answer.statusCode > 299) throw await refusal(answer, target.node);
-  return answer;
-};
-
 /** @returns null when the client has its answer, or the error for which another node may be tried. @throws the rest. */
 const tryNode = async (
   parts: ProxyParts,
@@ -142,20 +103,23 @@ const tryNode = async (
   lease: Lease,
   request: JsonObject,
 ): Promise<CortexError | null> => {
-  const { node } = lease.target;
-  using watch = new SilenceWatch(exchange.reply.signal, node);
-  const relay = exchange.streams
-    ? new StreamRelay(exchange, parts.settings, watch, node)
-    : new WholeRelay(exchange, parts.settings, watch, node);
+  const { node, endpoint, modelId, token = null } = lease.target;
+  const { requestId, record, reply } = exchange;
+  const relay: Relay = exchange.streams
+    ? new StreamRelay(exchange, parts.settings, node)
+    : new WholeRelay(exchange, parts.settings, node);
   try {
-    await relay.run(() => ask(parts, exchange, lease, request, watch));
-    const { record } = exchange;
+    reply.signal.throwIfAborted();
+    const headers = forwardHeaders(exchange.headers, { via: parts.via, requestId, token });
+    const body = forwardBody(exchange, request, modelId);
+    const path = exchange.dialect.upstreamPath;
+    await relay.run((sink) => parts.pools.post({ node, endpoint, path, headers, body }, sink));
     lease.release({ kind: 'done', completionTokens: record.tokens?.completion ?? 0, decodeMs: record.decodeMs });
     return null;
   } catch (thrown) {
-    const error = fromTransport(watch.signal.aborted ? watch.signal.reason : thrown, node);
+    const error = fromTransport(thrown, node);
     lease.release(outcomeOf(error));
-    if (relay.committed || exchange.reply.signal.aborted || !failsOver(error)) throw error;
+    if (relay.committed || reply.signal.aborted || !failsOver(error)) throw error;
     return error;
   }
 };

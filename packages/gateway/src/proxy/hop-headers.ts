@@ -5,8 +5,6 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { CortexError } from '@cortex/core';
 
-type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
-
 const hopByHop = new Set([
   'connection',
   'keep-alive',
@@ -37,17 +35,13 @@ const notForwarded = new Set([
   'x-request-id',
 ]);
 
-const tokensOf = (value: string | readonly string[] | undefined): string[] =>
-  [value ?? []]
-    .flat()
-    .flatMap((line) => line.split(','))
-    .map((token) => token.trim().toLowerCase());
+const noNames: ReadonlySet<string> = new Set();
 
-const endToEnd = (headers: Headers): [string, string | readonly string[]][] => {
-  const named = headers['connection'] === undefined ? [] : tokensOf(headers['connection']);
-  return Object.entries(headers).flatMap(([name, value]) =>
-    value === undefined || hopByHop.has(name) || named.includes(name) ? [] : [[name, value]],
-  );
+/** The headers that `Connection` names belong to the connection too. */
+const namedByConnection = (value: string | readonly string[] | undefined): ReadonlySet<string> => {
+  if (value === undefined || value === 'keep-alive' || value === 'close') return noNames;
+  const lines = typeof value === 'string' ? value : value.join(',');
+  return new Set(lines.split(',').map((token) => token.trim().toLowerCase()));
 };
 
 export interface ForwardIdentity {
@@ -68,8 +62,11 @@ export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIde
     );
   }
   const headers: Record<string, string> = {};
-  for (const [name, value] of endToEnd(client)) {
-    if (!notForwarded.has(name)) headers[name] = typeof value === 'string' ? value : value.join(', ');
+  const named = namedByConnection(client.connection);
+  for (const name in client) {
+    if (hopByHop.has(name) || notForwarded.has(name) || named.has(name)) continue;
+    const value = client[name];
+    if (value !== undefined) headers[name] = typeof value === 'string' ? value : value.join(', ');
   }
   headers['content-type'] = 'application/json';
   headers['x-request-id'] = identity.requestId;
@@ -78,13 +75,17 @@ export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIde
   return headers;
 };
 
-/** The node's headers for the client; length, date and our own names are set where the answer is written. */
-export const answerHeaders = (node: Headers): OutgoingHttpHeaders => {
+/** Length and date are set where the answer is written; the rest are ours to say. */
+const notAnswered = new Set(['content-length', 'date', 'server', 'x-request-id', 'set-cookie']);
+
+/** The node's headers for the client. */
+export const answerHeaders = (node: IncomingHttpHeaders): OutgoingHttpHeaders => {
   const headers: OutgoingHttpHeaders = {};
-  for (const [name, value] of endToEnd(node)) {
-    if (name === 'content-length' || name === 'date' || name === 'server' || name.startsWith('x-cortex-')) continue;
-    if (name === 'x-request-id' || name === 'set-cookie') continue;
-    headers[name] = typeof value === 'string' ? value : [...value];
+  const named = namedByConnection(node.connection);
+  for (const name in node) {
+    if (hopByHop.has(name) || notAnswered.has(name) || named.has(name) || name.startsWith('x-cortex-')) continue;
+    const value = node[name];
+    if (value !== undefined) headers[name] = value;
   }
   return headers;
 };

@@ -3,13 +3,15 @@
  * node can still take over; from then on every event goes out as it comes. Invariant: only the node's own `[DONE]`
  * ends the client's stream well.
  */
+import type { IncomingHttpHeaders } from 'node:http';
 import { CortexError, sseHeaders } from '@cortex/core';
-import type { Dispatcher } from 'undici';
 import type { Exchange } from './exchange.ts';
 import { addsUsage } from './forward-body.ts';
 import { answerHeaders } from './hop-headers.ts';
+import type { AnswerSink, NodeCall } from './node-call.ts';
+import type { Relay, Settle } from './relay.ts';
 import type { ProxySettings } from './settings.ts';
-import type { SilenceWatch } from './silence-watch.ts';
+import { SilenceWatch } from './silence-watch.ts';
 import { SseFrames, type SseFrame } from './sse-frames.ts';
 import { StreamTap, type Heard } from './stream-tap.ts';
 
@@ -36,55 +38,89 @@ const renderFor = (exchange: Exchange): Render => {
   };
 };
 
-export class StreamRelay {
+export class StreamRelay implements Relay {
   readonly #exchange: Exchange;
   readonly #settings: ProxySettings;
-  readonly #watch: SilenceWatch;
   readonly #node: string;
+  readonly #watch: SilenceWatch;
   readonly #tap: StreamTap;
   readonly #render: Render;
+  readonly #frames = new SseFrames();
   readonly #held: Piece[] = [];
+  #settle: Settle | null = null;
+  #call: NodeCall | null = null;
+  #nodeHeaders: IncomingHttpHeaders = {};
   #heldBytes = 0;
   #committed = false;
   #done = false;
   #askedMs = 0;
 
-  constructor(exchange: Exchange, settings: ProxySettings, watch: SilenceWatch, node: string) {
+  constructor(exchange: Exchange, settings: ProxySettings, node: string) {
     this.#exchange = exchange;
     this.#settings = settings;
-    this.#watch = watch;
     this.#node = node;
     this.#tap = new StreamTap(node, () => performance.now());
     this.#render = renderFor(exchange);
+    this.#watch = new SilenceWatch(exchange.reply.signal, node, (reason) => this.#call?.abort(reason));
   }
 
-  /** True: the client has seen part of this node's answer. */
   get committed(): boolean {
     return this.#committed;
   }
 
-  /** Resolves when the answer is complete. @throws what broke it. */
-  async run(ask: () => Promise<Dispatcher.ResponseData>): Promise<void> {
+  async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
     this.#askedMs = performance.now();
     this.#watch.expect('token', this.#settings.firstTokenTimeoutMs);
     try {
-      await this.#relay(await ask());
+      await new Promise<void>((resolve, reject) => {
+        this.#settle = { resolve, reject };
+        this.#call = send(this);
+      });
     } finally {
+      this.#watch[Symbol.dispose]();
       this.#record();
     }
   }
 
-  async #relay(answer: Dispatcher.ResponseData): Promise<void> {
-    const frames = new SseFrames();
-    try {
-      for await (const chunk of answer.body) if (!this.#done) await this.#pass(frames.push(chunk as Buffer), answer);
-    } catch (thrown) {
-      // After `[DONE]` the client has its whole answer, however the node closes.
-      if (!this.#done) throw thrown;
-    }
+  onHead(headers: IncomingHttpHeaders): void {
+    this.#nodeHeaders = headers;
+    this.#watch.alive();
+  }
+
+  onData(chunk: Buffer): void {
+    // After `[DONE]` the client has its whole answer, whatever the node still says.
     if (this.#done) return;
-    throw new CortexError('upstream_disconnected', `node ${this.#node} ended its stream before it was complete`, {
-      facts: { node: this.#node },
+    const { reply } = this.#exchange;
+    this.#watch.alive();
+    const frames = this.#frames.push(chunk);
+    if (frames.length > 1) reply.cork();
+    try {
+      for (const frame of frames) if (!this.#done) this.#take(frame);
+    } finally {
+      if (frames.length > 1) reply.uncork();
+    }
+    if (reply.full && !this.#done) this.#waitForClient();
+  }
+
+  onEnd(): void {
+    if (this.#done) this.#settle?.resolve();
+    else {
+      const message = `node ${this.#node} ended its stream before it was complete`;
+      this.#settle?.reject(new CortexError('upstream_disconnected', message, { facts: { node: this.#node } }));
+    }
+  }
+
+  onError(error: unknown): void {
+    if (this.#done) this.#settle?.resolve();
+    else this.#settle?.reject(error);
+  }
+
+  #waitForClient(): void {
+    this.#watch.pause();
+    this.#call?.pause();
+    this.#exchange.reply.whenDrained(() => {
+      this.#watch.expect('further token', this.#settings.tokenGapTimeoutMs);
+      this.#call?.resume();
     });
   }
 
@@ -97,43 +133,29 @@ export class StreamRelay {
     record.tokens = this.#tap.tokens;
   }
 
-  async #pass(frames: readonly SseFrame[], answer: Dispatcher.ResponseData): Promise<void> {
+  #take(frame: SseFrame): void {
     const { reply } = this.#exchange;
-    this.#watch.alive();
-    if (frames.length > 1) reply.cork();
-    try {
-      for (const frame of frames) if (!this.#done) this.#take(frame, answer);
-    } finally {
-      if (frames.length > 1) reply.uncork();
-    }
-    if (!reply.full || this.#done) return;
-    this.#watch.pause();
-    await reply.drained();
-    this.#watch.expect('further token', this.#settings.tokenGapTimeoutMs);
-  }
-
-  #take(frame: SseFrame, answer: Dispatcher.ResponseData): void {
     const heard = this.#tap.read(frame);
     if (heard.kind === 'done') {
-      this.#commit(answer);
+      this.#commit();
       this.#done = true;
       // Whoever reads the record may do so as soon as the client has the end.
       this.#record();
-      this.#exchange.reply.end(this.#render(frame, heard));
+      reply.end(this.#render(frame, heard));
       this.#watch.expect('end of its stream', closeMs);
       return;
     }
     if (this.#committed) {
-      this.#exchange.reply.write(this.#render(frame, heard));
+      reply.write(this.#render(frame, heard));
       return;
     }
     if (heard.kind === 'alive') {
       // The client hears of it from our own keepalives, which do not commit us to this node.
-      this.#exchange.reply.note({ kind: 'prefill', text: heard.text });
+      reply.note({ kind: 'prefill', text: heard.text });
       return;
     }
     this.#hold(this.#render(frame, heard));
-    if (heard.part === 'answer' || this.#heldBytes > heldBytesMax) this.#commit(answer);
+    if (heard.part === 'answer' || this.#heldBytes > heldBytesMax) this.#commit();
   }
 
   #hold(piece: Piece): void {
@@ -141,11 +163,11 @@ export class StreamRelay {
     this.#heldBytes += piece.length;
   }
 
-  #commit(answer: Dispatcher.ResponseData): void {
+  #commit(): void {
     if (this.#committed) return;
     this.#committed = true;
     const { reply, translation } = this.#exchange;
-    const nodeHeaders = translation.reply.kind === 'passthrough' ? answerHeaders(answer.headers) : {};
+    const nodeHeaders = translation.reply.kind === 'passthrough' ? answerHeaders(this.#nodeHeaders) : {};
     reply.open({ ...sseHeaders, ...nodeHeaders });
     for (const piece of this.#held) reply.write(piece);
     this.#held.length = 0;

@@ -2,12 +2,14 @@
  * One node's JSON answer to the client. It is held until it is complete, so that a node that breaks off can be
  * replaced; only what is larger than the hold passes through as it comes.
  */
+import type { IncomingHttpHeaders } from 'node:http';
 import { CortexError } from '@cortex/core';
-import type { Dispatcher } from 'undici';
 import type { Exchange } from './exchange.ts';
 import { answerHeaders } from './hop-headers.ts';
+import type { AnswerSink, NodeCall } from './node-call.ts';
+import type { Relay, Settle } from './relay.ts';
 import type { ProxySettings } from './settings.ts';
-import type { SilenceWatch } from './silence-watch.ts';
+import { SilenceWatch } from './silence-watch.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import { readUsage, type TokenCounts } from './stream-tap.ts';
 
@@ -25,45 +27,49 @@ export const usageInTail = (tail: string): TokenCounts | null => {
   }
 };
 
-export class WholeRelay {
+export class WholeRelay implements Relay {
   readonly #exchange: Exchange;
   readonly #settings: ProxySettings;
-  readonly #watch: SilenceWatch;
   readonly #node: string;
+  readonly #watch: SilenceWatch;
+  #settle: Settle | null = null;
+  #call: NodeCall | null = null;
+  #nodeHeaders: IncomingHttpHeaders = {};
   #held: Buffer[] = [];
   #heldBytes = 0;
   #tail: Buffer = Buffer.alloc(0);
   #committed = false;
 
-  constructor(exchange: Exchange, settings: ProxySettings, watch: SilenceWatch, node: string) {
+  constructor(exchange: Exchange, settings: ProxySettings, node: string) {
     this.#exchange = exchange;
     this.#settings = settings;
-    this.#watch = watch;
     this.#node = node;
+    this.#watch = new SilenceWatch(exchange.reply.signal, node, (reason) => this.#call?.abort(reason));
   }
 
   get committed(): boolean {
     return this.#committed;
   }
 
-  /** Resolves when the client has its answer. @throws what broke it. */
-  async run(ask: () => Promise<Dispatcher.ResponseData>): Promise<void> {
-    const { record, reply } = this.#exchange;
+  async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
     this.#watch.expect('complete answer', this.#settings.answerTimeoutMs);
-    const answer = await ask();
-    for await (const chunk of answer.body) await this.#take(chunk as Buffer, answer);
-    this.#watch.pause();
-    if (!this.#committed) {
-      this.#sendHeld(answer);
-      return;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#settle = { resolve, reject };
+        this.#call = send(this);
+      });
+    } finally {
+      this.#watch[Symbol.dispose]();
     }
-    record.tokens = usageInTail(this.#tail.toString('latin1'));
-    reply.end();
   }
 
-  async #take(chunk: Buffer, answer: Dispatcher.ResponseData): Promise<void> {
+  onHead(headers: IncomingHttpHeaders): void {
+    this.#nodeHeaders = headers;
+  }
+
+  onData(chunk: Buffer): void {
     if (this.#committed) {
-      await this.#passOn(chunk);
+      this.#passOn(chunk);
       return;
     }
     this.#held.push(chunk);
@@ -73,23 +79,42 @@ export class WholeRelay {
       throw new CortexError('upstream_error', `the node's answer is larger than ${heldBytesMax} bytes`);
     }
     this.#committed = true;
-    this.#exchange.reply.open(answerHeaders(answer.headers));
-    for (const held of this.#held) await this.#passOn(held);
+    this.#exchange.reply.open(answerHeaders(this.#nodeHeaders));
+    for (const held of this.#held) this.#passOn(held);
     this.#held = [];
   }
 
-  async #passOn(chunk: Buffer): Promise<void> {
-    this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-tailBytes);
-    this.#exchange.reply.write(chunk);
-    await this.#exchange.reply.drained();
+  onEnd(): void {
+    try {
+      if (this.#committed) {
+        this.#exchange.record.tokens = usageInTail(this.#tail.toString('latin1'));
+        this.#exchange.reply.end();
+      } else this.#sendHeld();
+      this.#settle?.resolve();
+    } catch (thrown) {
+      this.#settle?.reject(thrown);
+    }
   }
 
-  #sendHeld(answer: Dispatcher.ResponseData): void {
+  onError(error: unknown): void {
+    this.#settle?.reject(error);
+  }
+
+  #passOn(chunk: Buffer): void {
+    const { reply } = this.#exchange;
+    this.#tail = Buffer.concat([this.#tail.subarray(-tailBytes), chunk.subarray(-tailBytes)]);
+    reply.write(chunk);
+    if (!reply.full) return;
+    this.#call?.pause();
+    reply.whenDrained(() => this.#call?.resume());
+  }
+
+  #sendHeld(): void {
     const bytes = this.#held.length === 1 && this.#held[0] !== undefined ? this.#held[0] : Buffer.concat(this.#held);
     const body = this.#parse(bytes);
     const { reply, record, translation } = this.#exchange;
     record.tokens = readUsage(body['usage']);
-    if (translation.reply.kind === 'passthrough') reply.sendJson(bytes, answerHeaders(answer.headers));
+    if (translation.reply.kind === 'passthrough') reply.sendJson(bytes, answerHeaders(this.#nodeHeaders));
     else reply.sendJson(JSON.stringify(translation.reply.answer(body)));
     this.#committed = true;
   }

@@ -1,26 +1,23 @@
 /**
- * Ends one call to a node: when the client leaves, or when the node has been silent for too long. The signal's reason
- * is always the CortexError that says why. One timer for the call's whole life.
+ * Ends one call to a node: when the client leaves, or when the node has been silent for too long. One timer for the
+ * call's whole life.
  */
 import { CortexError } from '@cortex/core';
 
 export class SilenceWatch implements Disposable {
-  readonly #controller = new AbortController();
-  readonly #parent: AbortSignal;
+  readonly #client: AbortSignal;
   readonly #node: string;
+  readonly #end: (reason: CortexError) => void;
   #timer: NodeJS.Timeout | null = null;
   #limitMs = 0;
   #expected = '';
 
-  constructor(parent: AbortSignal, node: string) {
-    this.#parent = parent;
+  /** `end` is called at most once for the client's leaving and once for silence. */
+  constructor(client: AbortSignal, node: string, end: (reason: CortexError) => void) {
+    this.#client = client;
     this.#node = node;
-    parent.addEventListener('abort', this.#follow);
-    if (parent.aborted) this.#follow();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+    this.#end = end;
+    client.addEventListener('abort', this.#leave);
   }
 
   /** From now on `what` must come, or a sign of life, within `limitMs`. */
@@ -48,16 +45,16 @@ export class SilenceWatch implements Disposable {
 
   [Symbol.dispose](): void {
     this.pause();
-    this.#parent.removeEventListener('abort', this.#follow);
+    this.#client.removeEventListener('abort', this.#leave);
   }
 
-  readonly #follow = (): void => {
+  readonly #leave = (): void => {
     this.pause();
-    this.#controller.abort(this.#parent.reason);
+    this.#end(CortexError.from(this.#client.reason));
   };
 
   readonly #expire = (): void => {
     const message = `node ${this.#node} sent no ${this.#expected} within ${this.#limitMs / 1000} s`;
-    this.#controller.abort(new CortexError('upstream_timeout', message, { facts: { node: this.#node } }));
+    this.#end(new CortexError('upstream_timeout', message, { facts: { node: this.#node } }));
   };
 }

@@ -284,6 +284,7 @@ export class FakeNeuron {
     return sendJson(response, {
       in_flight: this.nInFlight,
       aborted: this.nAborted,
+      last_abort_epoch_ms: performance.timeOrigin + this.lastAbortMs,
       sockets: this.nSockets,
       faults: this.faults,
       requests: this.seen.length,

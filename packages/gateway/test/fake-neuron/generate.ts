@@ -95,6 +95,7 @@ const faultBeforeHeaders = async (call: Call): Promise<boolean> => {
 /** Sends the role, then silence or comments until the first token is due. */
 const prefill = async (call: Call): Promise<void> => {
   const { model, response, signal } = call;
+  while (model.hold && !signal.aborted) await pause(20, signal);
   const every = model.keepalive_ms > 0 ? model.keepalive_ms : model.first_token_ms;
   for (let left = model.first_token_ms; left > 0 && !signal.aborted; left -= every) {
     await pause(Math.min(every, left), signal);

@@ -17,6 +17,8 @@ export interface FakeModel {
   max_in_flight: number;
   /** Admission to the first token. */
   first_token_ms: number;
+  /** While true, no first token comes. */
+  hold: boolean;
   /** Between two tokens. */
   token_ms: number;
   /** Words of a plain answer. */
@@ -50,6 +52,7 @@ export const newModel = (id: string, changes: Partial<FakeModel> = {}): FakeMode
   free_lag_ms: 0,
   max_in_flight: 16,
   first_token_ms: 0,
+  hold: false,
   token_ms: 0,
   tokens: 8,
   keepalive_ms: 0,
