@@ -1,3 +1,4 @@
+export * from './anthropic/index.ts';
 export * from './config/index.ts';
 export * from './errors.ts';
 export * from './harness.ts';
@@ -6,4 +7,5 @@ export * from './openai/chat.ts';
 export * from './openai/completions.ts';
 export * from './openai/model-list.ts';
 export * from './parse.ts';
+export * from './responses/index.ts';
 export * from './sse.ts';
