@@ -1,0 +1,116 @@
+/**
+ * What crosses between the main thread and a device's worker: jobs in, answers and events out. Plain data and shared
+ * memory only; tensors, caches and embeddings stay in the worker.
+ */
+import type { ErrorData } from '@cortex/core';
+import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
+import type { SamplingParams } from '../sampling/params.ts';
+import type { VocabularyData } from '../tokenizer/vocabulary.ts';
+import type { MropePositions } from '../vision/mrope-positions.ts';
+import type { ForwardOutput, ImageInput, LoadProgress, ModelOptions } from '../model/device-model.ts';
+
+export interface LoadSpec extends ModelOptions {
+  /** Bytes of every token, for constrained sampling. */
+  readonly vocabulary: VocabularyData;
+  /** Ids never sampled: the vision placeholders. Rows beyond the vocabulary are never sampled either. */
+  readonly bannedIds: readonly number[];
+}
+
+export interface LoadedFacts {
+  readonly contextMax: number;
+  readonly kvTokens: number;
+  readonly nSlots: number;
+  readonly bytes: number;
+  readonly hasVision: boolean;
+  readonly hiddenSize: number;
+}
+
+export interface VisionInput {
+  readonly positions: MropePositions;
+  readonly images: readonly ImageInput[];
+}
+
+/** One request: a prompt, sampled once for each of its choices. */
+export interface GenerateSpec {
+  readonly modelId: string;
+  /** Image pads expanded. */
+  readonly promptIds: Int32Array;
+  readonly vision: VisionInput | null;
+  readonly choices: readonly { readonly sampling: SamplingParams }[];
+  readonly constraint: CompiledConstraint | null;
+  readonly eosIds: readonly number[];
+  readonly tokensMax: number;
+  readonly nTopLogprobs: number | null;
+}
+
+/** Jobs that are answered once. `prefill`, `decode` and `reset` drive one sequence by hand, as `verify` does. */
+export type DeviceJob =
+  | { readonly kind: 'load'; readonly spec: LoadSpec }
+  | { readonly kind: 'unload'; readonly modelId: string }
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'encode_image'; readonly modelId: string; readonly image: ImageInput }
+  | {
+      readonly kind: 'prefill';
+      readonly modelId: string;
+      /** Chosen by the caller; the first prefill of a name opens the sequence. */
+      readonly sequence: string;
+      readonly nTokensMax: number;
+      readonly ids: Int32Array;
+      readonly offset: number;
+      /** The whole prompt's vision input; `promptIds` are all its ids. */
+      readonly vision: (VisionInput & { readonly promptIds: Int32Array }) | null;
+      readonly output: ForwardOutput;
+    }
+  | { readonly kind: 'decode'; readonly modelId: string; readonly sequence: string; readonly id: number }
+  | { readonly kind: 'reset'; readonly modelId: string; readonly sequence: string }
+  | { readonly kind: 'shutdown' };
+
+export interface DeviceAnswers {
+  load: LoadedFacts;
+  unload: null;
+  memory: { readonly freeBytes: number; readonly totalBytes: number };
+  /** [nTokens, hidden] */
+  encode_image: Float32Array;
+  /** [rows, nLogits], empty for output 'none'. */
+  prefill: Float32Array;
+  /** [nLogits] */
+  decode: Float32Array;
+  reset: null;
+  shutdown: null;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  readonly logprob: number | null;
+  readonly top: readonly { readonly id: number; readonly logprob: number }[];
+}
+
+/** A generation's life: queued → admitted → prefill … → tokens … → finished per choice → done. */
+export type GenerateEvent =
+  | { readonly kind: 'admitted' }
+  | { readonly kind: 'prefill'; readonly done: number; readonly total: number }
+  | { readonly kind: 'token'; readonly choice: number; readonly token: GeneratedToken }
+  | { readonly kind: 'finished'; readonly choice: number; readonly cause: 'eos' | 'length' | 'stopped' }
+  | {
+      readonly kind: 'done';
+      readonly nPromptTokens: number;
+      readonly nCachedTokens: number;
+      readonly prefillMs: number;
+      readonly decodeMs: number;
+      readonly nGenerated: number;
+    };
+
+export type ToWorker =
+  | { readonly kind: 'job'; readonly jobId: number; readonly job: DeviceJob }
+  | { readonly kind: 'generate'; readonly jobId: number; readonly spec: GenerateSpec }
+  /** A choice has met a stop string: no more of it. */
+  | { readonly kind: 'stop_choice'; readonly jobId: number; readonly choice: number }
+  | { readonly kind: 'cancel'; readonly jobId: number };
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'answer'; readonly jobId: number; readonly value: DeviceAnswers[keyof DeviceAnswers] }
+  | { readonly kind: 'failed'; readonly jobId: number; readonly error: ErrorData }
+  | { readonly kind: 'load_progress'; readonly jobId: number; readonly progress: LoadProgress }
+  /** All that happened to a generation in one step. */
+  | { readonly kind: 'events'; readonly jobId: number; readonly events: readonly GenerateEvent[] };

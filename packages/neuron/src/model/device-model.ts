@@ -1,0 +1,115 @@
+/**
+ * What the run loop knows of a device and of a model loaded on it. Everything here lives in the device's own worker
+ * thread: handles never leave it, and every call blocks that thread until the device has done its work.
+ */
+import type { MropePositions } from '../vision/mrope-positions.ts';
+
+/** An image ready for the tower: see `PreparedImage`. */
+export interface ImageInput {
+  /** In patches. */
+  readonly grid: { readonly h: number; readonly w: number };
+  readonly nTokens: number;
+  /** [grid.h · grid.w, channels · patchSize²] */
+  readonly patches: Float32Array;
+  readonly contentHash: string;
+}
+
+/** An encoded image: `nTokens` rows of the language model's width, on the device until disposed. */
+export interface ImageEmbeds extends Disposable {
+  readonly nTokens: number;
+  /** A copy on the host, [nTokens, hidden], for comparison with a reference. */
+  read(): Float32Array;
+}
+
+/** The images of one prompt: their rows replace the image pads of `ids`, in order. */
+export interface VisionPrompt {
+  /** The whole prompt, pads expanded. */
+  readonly ids: Int32Array;
+  readonly positions: MropePositions;
+  readonly embeds: readonly ImageEmbeds[];
+}
+
+/** One sequence's room on the device: its KV cells and its recurrent state. */
+export interface ModelSequence extends Disposable {
+  /** Tokens (prompt and answer) that it may hold. */
+  readonly nTokensMax: number;
+  /** Tokens computed so far; the next forward must begin here. */
+  readonly nPast: number;
+}
+
+/** Which rows come back: none, the last token's logits, every token's logits, or the last token's final hidden state. */
+export type ForwardOutput = 'none' | 'last' | 'all' | 'hidden';
+
+export interface DeviceModel extends Disposable {
+  /** Tokens one sequence may hold at most. */
+  readonly contextMax: number;
+  /** Tokens all sequences together may hold. */
+  readonly kvTokens: number;
+  /** Sequences at once. */
+  readonly nSlots: number;
+  /** Columns of a row of logits (the embedding's rows, padding included). */
+  readonly nLogits: number;
+  readonly hiddenSize: number;
+  /** Device memory in bytes that it holds: weights, caches, compute buffers. */
+  readonly bytes: number;
+  readonly hasVision: boolean;
+  /** Placeholder id that image rows replace; null without a tower. */
+  readonly imageTokenId: number | null;
+
+  /** Room for a new sequence, its state cleared; null when there is none now. */
+  open(nTokensMax: number): ModelSequence | null;
+  /** @throws CortexError `vision_unsupported` naming the model when it has no tower. */
+  encodeImage(image: ImageInput): ImageEmbeds;
+  /** Computes `inputIds` at positions offset, offset + 1, … Returns [rows, nLogits] or, for 'hidden', [hiddenSize]. */
+  forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array;
+  /** The same for a chunk of a prompt with images; text-only chunks of such a prompt go through here too. */
+  forwardWithVision(
+    sequence: ModelSequence,
+    inputIds: Int32Array,
+    offset: number,
+    prompt: VisionPrompt,
+    imageTokenId: number,
+    output: ForwardOutput,
+  ): Float32Array;
+  /** One token for each of several sequences in one pass. Returns [rows.length, nLogits], valid until the next call. */
+  decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array;
+}
+
+export interface ModelOptions {
+  /** For messages. */
+  readonly modelId: string;
+  /** Folder of the checkpoint. */
+  readonly dir: string;
+  /** Type of the weight matrices: `auto` keeps the checkpoint's where the device computes it well. */
+  readonly weightType: 'auto' | 'f32' | 'f16' | 'bf16';
+  readonly kvCacheType: 'auto' | 'f16' | 'f32';
+  /** Upper bound on one sequence; the model's own limit otherwise. */
+  readonly contextMax: number | null;
+  readonly kvTokens: number | null;
+  readonly nSlots: number;
+  /** Largest chunk that `forward` will be given. */
+  readonly chunkMax: number;
+}
+
+export interface LoadProgress {
+  /** 0..1 */
+  readonly fraction: number;
+  readonly phase: string;
+}
+
+/** An opened device: the only way to models on it. */
+export interface DeviceHost extends Disposable {
+  memory(): { readonly freeBytes: number; readonly totalBytes: number };
+  /** Yields between tensors so that the thread can serve other jobs. @throws CortexError `model_load_failed`, `insufficient_vram`. */
+  loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel>;
+}
+
+export interface DeviceHostOptions {
+  /** Index in ggml's registry. */
+  readonly index: number;
+  /** CPU threads for the device's computation. */
+  readonly threads: number;
+}
+
+/** What a host module exports as `openDevice`; the device worker imports it by URL. */
+export type OpenDevice = (options: DeviceHostOptions) => DeviceHost;
