@@ -11,35 +11,41 @@ export interface LogIdentity {
 
 const ms = (value: number): number => Math.round(value * 10) / 10;
 
-const inferenceFields = (record: RequestRecord): Record<string, unknown> => ({
-  asked: record.asked?.slice(0, 256),
-  model: record.model,
-  node: record.node,
-  stream: record.streams,
-  attempts: record.nAttempts,
-  coldStart: record.coldStart,
-  queueMs: ms(record.queueMs),
-  loadMs: ms(record.loadMs),
-  ...(record.prefillMs === null ? {} : { prefillMs: ms(record.prefillMs) }),
-  ...(record.firstTokenMs === null ? {} : { ttftMs: ms(record.firstTokenMs) }),
-  ...(record.tokens === null
-    ? {}
-    : {
-        promptTokens: record.tokens.prompt,
-        cachedTokens: record.tokens.cachedPrompt,
-        completionTokens: record.tokens.completion,
-      }),
-});
+type Line = Record<string, unknown>;
 
-export const requestLine = (
-  identity: LogIdentity,
-  record: RequestRecord,
-  durationMs: number,
-): Readonly<Record<string, unknown>> => ({
-  ...identity,
-  status: record.status,
-  outcome: record.error === null ? 'done' : record.error.code === 'client_closed_request' ? 'cancelled' : 'error',
-  durationMs: ms(durationMs),
-  ...(record.asked === null ? {} : inferenceFields(record)),
-  ...(record.error === null ? {} : { code: record.error.code, reason: record.error.message }),
-});
+const addInference = (line: Line, record: RequestRecord): void => {
+  line['asked'] = record.asked?.slice(0, 256);
+  line['model'] = record.model;
+  line['node'] = record.node;
+  line['stream'] = record.streams;
+  line['attempts'] = record.nAttempts;
+  line['coldStart'] = record.coldStart;
+  line['queueMs'] = ms(record.queueMs);
+  line['loadMs'] = ms(record.loadMs);
+  if (record.prefillMs !== null) line['prefillMs'] = ms(record.prefillMs);
+  if (record.firstTokenMs !== null) line['ttftMs'] = ms(record.firstTokenMs);
+  if (record.tokens === null) return;
+  line['promptTokens'] = record.tokens.prompt;
+  line['cachedTokens'] = record.tokens.cachedPrompt;
+  line['completionTokens'] = record.tokens.completion;
+};
+
+export const requestLine = (identity: LogIdentity, record: RequestRecord, durationMs: number): Readonly<Line> => {
+  const { error } = record;
+  const failed = error?.code === 'client_closed_request' ? 'cancelled' : 'error';
+  const line: Line = {
+    requestId: identity.requestId,
+    method: identity.method,
+    route: identity.route,
+    client: identity.client,
+    status: record.status,
+    outcome: error === null ? 'done' : failed,
+    durationMs: ms(durationMs),
+  };
+  if (record.asked !== null) addInference(line, record);
+  if (error !== null) {
+    line['code'] = error.code;
+    line['reason'] = error.message;
+  }
+  return line;
+};
