@@ -1,1 +1,13 @@
-export {};
+export { Backend } from './backend.ts';
+export { Buffer, OutOfMemoryError, type BufferType } from './buffer.ts';
+export { Context } from './context.ts';
+export type { Device } from './device.ts';
+export { GraphAllocator } from './graph-allocator.ts';
+export type { Graph } from './graph.ts';
+export { ggmlVersion, LibraryError, openLibrary, packageNames, type Library } from './library.ts';
+export type { Bytes, Native } from './native.ts';
+export * as ops from './ops/index.ts';
+export { ShapeError } from './ops/check.ts';
+export { fromF32, toF32 } from './rows.ts';
+export { shapeText, Tensor, type Shape } from './tensor.ts';
+export { rowBytes, tensorTypes, type TensorType, type TensorTypeName } from './types.ts';

@@ -2,7 +2,7 @@
  * The C functions we call, as koffi prototypes, bound once per thread. Pointers are BigInts (null for NULL).
  * Only this package sees them; everything above speaks `Tensor`, `Context`, `Graph`, `Backend`.
  */
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 
 export type Pointer = bigint;
 /** Bytes given to or filled by C: the view's own range of its buffer. */
@@ -303,7 +303,7 @@ const registryPrototypes: Record<keyof RegistryFunctions, string> = {
 
 const withName = (prototype: string, name: string): string => prototype.replace('(', ` ${name}(`);
 
-const bind = (library: koffi.LibraryHandle, prototypes: Record<string, string>): Record<string, unknown> =>
+const bind = (library: LibraryHandle, prototypes: Record<string, string>): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(prototypes).map(([name, prototype]) => [name, library.func(withName(prototype, name))]),
   );

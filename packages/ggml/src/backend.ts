@@ -1,0 +1,52 @@
+/** An opened device: computes graphs. It belongs to the thread that opened it. */
+import koffi from 'koffi';
+import { CpuThreads } from './cpu-threads.ts';
+import type { Device } from './device.ts';
+import type { Graph } from './graph.ts';
+import type { Pointer } from './native.ts';
+
+const statusNames: Readonly<Record<string, string>> = {
+  '-2': 'allocation failed',
+  '-1': 'failed',
+  '1': 'aborted',
+};
+
+export class Backend implements Disposable {
+  readonly device: Device;
+  #ptr: Pointer | null;
+  #threads: CpuThreads | null = null;
+
+  constructor(device: Device, ptr: Pointer) {
+    this.device = device;
+    this.#ptr = ptr;
+  }
+
+  get ptr(): Pointer {
+    if (this.#ptr === null) throw new Error(`device ${this.device.name} is closed`);
+    return this.#ptr;
+  }
+
+  /** CPU threads to compute with, kept between graphs. No effect on a device that has none. */
+  setThreads(n: number): void {
+    const set = this.device.procAddress('ggml_backend_set_n_threads');
+    if (set === null) return;
+    koffi.call(set, koffi.proto('void(void *, int)'), this.ptr, n);
+    this.#threads?.[Symbol.dispose]();
+    this.#threads = CpuThreads.attach(this.device, this.ptr, n);
+  }
+
+  /** Blocks until the graph is computed. @throws Error with ggml's status. */
+  compute(graph: Graph): void {
+    const status = this.device.native.ggml_backend_graph_compute(this.ptr, graph.ptr);
+    if (status !== 0) {
+      throw new Error(`${this.device.name}: computing a graph: ${statusNames[String(status)] ?? `status ${status}`}`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ptr === null) return;
+    this.device.native.ggml_backend_free(this.#ptr);
+    this.#ptr = null;
+    this.#threads?.[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,58 @@
+/** Device memory that holds the data of all tensors of one context. */
+import type { Context } from './context.ts';
+import type { Native, Pointer } from './native.ts';
+import { bufferUsages, type BufferUsage } from './types.ts';
+
+export interface BufferType {
+  readonly ptr: Pointer;
+  /** For messages. */
+  readonly name: string;
+}
+
+export class OutOfMemoryError extends Error {
+  override readonly name = 'OutOfMemoryError';
+  readonly nBytes: number;
+
+  constructor(where: string, nBytes: number) {
+    super(`${where} cannot allocate ${(nBytes / 2 ** 20).toFixed(1)} MiB`);
+    this.nBytes = nBytes;
+  }
+}
+
+export class Buffer implements Disposable {
+  readonly nBytes: number;
+  readonly #native: Native;
+  #ptr: Pointer | null;
+
+  private constructor(native: Native, ptr: Pointer) {
+    this.#native = native;
+    this.#ptr = ptr;
+    this.nBytes = native.ggml_backend_buffer_get_size(ptr);
+  }
+
+  /** Bytes that `allocate` would take. */
+  static sizeFor(context: Context, type: BufferType): number {
+    return context.native.ggml_backend_alloc_ctx_tensors_from_buft_size(context.ptr, type.ptr);
+  }
+
+  /** Gives memory to every tensor of the context. Its content is undefined. @throws OutOfMemoryError. */
+  static allocate(context: Context, type: BufferType, usage: BufferUsage = 'any'): Buffer {
+    const { native } = context;
+    const ptr = native.ggml_backend_alloc_ctx_tensors_from_buft(context.ptr, type.ptr);
+    if (ptr === null) throw new OutOfMemoryError(type.name, Buffer.sizeFor(context, type));
+    native.ggml_backend_buffer_set_usage(ptr, bufferUsages[usage]);
+    return new Buffer(native, ptr);
+  }
+
+  /** Sets every byte. */
+  clear(value = 0): void {
+    if (this.#ptr === null) throw new Error('the buffer has been freed');
+    this.#native.ggml_backend_buffer_clear(this.#ptr, value);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ptr === null) return;
+    this.#native.ggml_backend_buffer_free(this.#ptr);
+    this.#ptr = null;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Memory for the intermediate results of graphs on one device, planned so that results that are no longer needed give
+ * their place to later ones. Inputs are written after `allocate`, never before.
+ */
+import { OutOfMemoryError, type BufferType } from './buffer.ts';
+import type { Graph } from './graph.ts';
+import type { Native, Pointer } from './native.ts';
+
+export class GraphAllocator implements Disposable {
+  readonly #native: Native;
+  readonly #type: BufferType;
+  #ptr: Pointer | null;
+
+  constructor(native: Native, type: BufferType) {
+    const ptr = native.ggml_gallocr_new(type.ptr);
+    if (ptr === null) throw new Error(`cannot make a graph allocator for ${type.name}`);
+    this.#native = native;
+    this.#type = type;
+    this.#ptr = ptr;
+  }
+
+  get #alive(): Pointer {
+    if (this.#ptr === null) throw new Error('the graph allocator has been freed');
+    return this.#ptr;
+  }
+
+  get nBytes(): number {
+    return this.#native.ggml_gallocr_get_buffer_size(this.#alive, 0);
+  }
+
+  /** Grows the memory to what `graph` needs, without placing it. @throws OutOfMemoryError. */
+  reserve(graph: Graph): void {
+    if (!this.#native.ggml_gallocr_reserve(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#type.name, 0);
+  }
+
+  /** Places every node of the graph. A graph placed before keeps its place only until the memory must grow. */
+  allocate(graph: Graph): void {
+    if (!this.#native.ggml_gallocr_alloc_graph(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#type.name, 0);
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#ptr === null) return;
+    this.#native.ggml_gallocr_free(this.#ptr);
+    this.#ptr = null;
+  }
+}

@@ -1,0 +1,31 @@
+/** A compute graph: nodes in the order they will run. It lives in its context. */
+import type { Context } from './context.ts';
+import type { Pointer } from './native.ts';
+import type { Tensor } from './tensor.ts';
+
+export class Graph {
+  readonly context: Context;
+  readonly #ptr: Pointer;
+  readonly #nNodesMax: number;
+
+  constructor(context: Context, ptr: Pointer, nNodesMax: number) {
+    this.context = context;
+    this.#ptr = ptr;
+    this.#nNodesMax = nNodesMax;
+  }
+
+  get ptr(): Pointer {
+    this.context.assertAlive();
+    return this.#ptr;
+  }
+
+  get nNodes(): number {
+    return this.context.native.ggml_graph_n_nodes(this.ptr);
+  }
+
+  /** Appends `tensor` and all it needs that is not yet in the graph. */
+  expand(tensor: Tensor): void {
+    this.context.native.ggml_build_forward_expand(this.ptr, tensor.ptr);
+    if (this.nNodes > this.#nNodesMax) throw new RangeError(`the graph is full: ${this.#nNodesMax} nodes`);
+  }
+}
