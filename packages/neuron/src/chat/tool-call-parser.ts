@@ -97,7 +97,7 @@ export class ToolCallParser {
   #stepText(segments: ToolSegment[]): boolean {
     let at = this.#nextCandidate(0);
     for (; at < this.#buffer.length; at = this.#nextCandidate(at + 1)) {
-      const place = { lineStart: this.#startsLine(this.#buffer.slice(0, at)), insideBlock: false };
+      const place = { lineStart: this.#startsLine(this.#buffer, at), insideBlock: false };
       const found = this.#format.matchOpening(this.#buffer, at, place);
       if (found.kind === 'match') {
         this.#text(this.#buffer.slice(0, at), segments);
@@ -136,18 +136,25 @@ export class ToolCallParser {
 
   /** Where an opening may stand next; the buffer's length when nowhere. */
   #nextCandidate(from: number): number {
-    const offset = this.#buffer.slice(from).search(/[<{]/);
-    return offset < 0 ? this.#buffer.length : from + offset;
+    for (let at = from; at < this.#buffer.length; at += 1) {
+      const char = this.#buffer[at];
+      if (char === '<' || char === '{') return at;
+    }
+    return this.#buffer.length;
   }
 
-  #startsLine(text: string): boolean {
-    const newline = text.lastIndexOf('\n');
-    return text.slice(newline + 1).trim() === '' && (newline >= 0 || this.#lineStart);
+  /** Whether only white space stands before `at` on its line. */
+  #startsLine(text: string, at: number): boolean {
+    for (let place = at - 1; place >= 0; place -= 1) {
+      const char = text.charAt(place);
+      if (char === '\n' || char.trim() !== '') return char === '\n';
+    }
+    return this.#lineStart;
   }
 
   #text(text: string, segments: ToolSegment[]): void {
     if (text === '') return;
     segments.push({ kind: 'text', text });
-    this.#lineStart = this.#startsLine(text);
+    this.#lineStart = this.#startsLine(text, text.length);
   }
 }
