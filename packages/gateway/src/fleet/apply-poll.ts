@@ -14,6 +14,8 @@ export interface PollNews {
   /** Reach, models or devices are not as before: whoever waits may be served or placed. */
   readonly changed: boolean;
   readonly nowLoaded: readonly ModelRecord[];
+  /** The node's process is another: what was under way there is lost. */
+  readonly restarted: boolean;
 }
 
 const device = (health: DeviceHealth, info: DeviceInfo | DeviceView | undefined): DeviceView => {
@@ -129,7 +131,7 @@ const applyAbsence = (data: FleetData, record: ModelRecord): boolean => {
   return changed;
 };
 
-const applyModels = (data: FleetData, node: NodeRecord, result: PollResult): PollNews => {
+const applyModels = (data: FleetData, node: NodeRecord, result: PollResult): Omit<PollNews, 'restarted'> => {
   const activities = new Map(result.health?.models.map((activity) => [activity.id, activity]));
   const seen = new Set<string>();
   const nowLoaded: ModelRecord[] = [];
@@ -171,5 +173,5 @@ export const applyPoll = (data: FleetData, node: NodeRecord, result: PollResult)
   }
   applyDevices(data, node, result);
   const news = applyModels(data, node, result);
-  return wasUp && !restarted ? news : { ...news, changed: true };
+  return { ...news, changed: news.changed || restarted || !wasUp, restarted };
 };

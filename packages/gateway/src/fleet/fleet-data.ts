@@ -156,13 +156,18 @@ export class FleetData {
     }
   }
 
+  /** A node lost no longer ago may be back any moment. */
+  get downGraceMs(): number {
+    return this.config.poll.intervalMs * 2;
+  }
+
   /** The deciders' view at this moment. */
   placementContext(): PlacementContext {
     return {
       topology: this.topology,
       needMb: (modelId, node) => this.needMb(modelId, node),
       coolDown: (modelId, node) => this.book.coolDown(modelId, node, this.nowMs),
-      downGraceMs: this.config.poll.intervalMs * 2,
+      downGraceMs: this.downGraceMs,
       eviction: {
         policy: this.config.eviction,
         nowMs: this.nowMs,

@@ -221,6 +221,30 @@ describe('a request for a model that no node has loaded', () => {
     expect(fleet.ending(ticket)).toBe('grant two');
   });
 
+  it('is not loaded elsewhere because the network blinked', () => {
+    const fleet = settled([{ ...one(), deviceMb: [24_000] }, two]);
+    const ticket = fleet.request('a');
+    fleet.run(1000);
+    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
+    fleet.run(10_000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+    expect(fleet.loads).toHaveLength(1);
+  });
+
+  it('keeps its memory when it reached a restarted node before the poll that shows the restart', () => {
+    const fleet = settled([one()]);
+    fleet.kill('one');
+    fleet.revive('one');
+    const first = fleet.request('a');
+    const state = fleet.state.data.nodes.get('one')!;
+    expect(state.reservations).toHaveLength(1);
+    fleet.handle({ kind: 'polled', node: 'one', result: fleet.look('one') });
+    expect(state.reservations).toHaveLength(1);
+    fleet.run(8000);
+    expect(fleet.ending(first)).toBe('grant one');
+    expect(fleet.loads).toHaveLength(1);
+  });
+
   it('is loaded again on a node that was restarted', () => {
     const fleet = settled([one(['a'])]);
     fleet.kill('one');

@@ -229,7 +229,8 @@ export class FleetState {
     const node = data.nodes.get(name);
     if (node === undefined || data.closed) return;
     const wasUnknown = node.reach === 'unknown';
-    const { changed, nowLoaded } = applyPoll(data, node, result);
+    const { changed, nowLoaded, restarted } = applyPoll(data, node, result);
+    if (restarted) loseWorkOn(data, node, 'the node was restarted');
     for (const record of nowLoaded) creditLoad(data, record);
     for (const plan of data.plans.values()) if (plan.node === node) pollPlan(data, plan, result.startedMs);
     for (const record of nowLoaded) record.loadingSinceMs = null;
@@ -247,7 +248,7 @@ export class FleetState {
     node.downReason = reason;
     if (before === 'up') node.downSinceMs = data.nowMs;
     if (before !== 'down') data.notice({ kind: 'node_down', node: name, reason });
-    if (before === 'up') loseWorkOn(data, node);
+    if (before === 'up') loseWorkOn(data, node, `the node was lost: ${reason}`);
     if (before === 'unknown') resolveWaiting(data);
     if (before !== 'down') serveAndPlace(data);
   }
@@ -297,14 +298,13 @@ export class FleetState {
 
 const shuttingDown = (): CortexError => new CortexError('no_healthy_node', 'The gateway is shutting down.');
 
-/** Nobody can tell what becomes of loads and unloads there: the first poll after its return will. */
-const loseWorkOn = (data: FleetData, node: NodeRecord): void => {
-  const error = new CortexError('upstream_disconnected', `the node was lost: ${node.downReason ?? 'no answer'}`);
-  for (const plan of data.plans.values()) {
-    if (plan.node !== node) continue;
-    if (plan.phase === 'loading') failPlan(data, plan, error);
-    else dropPlan(data, plan);
-  }
+/**
+ * Nobody can tell what becomes of unloads and of what makes room there. Loads are left to the polls: one may go on
+ * behind a network that blinked, or have reached the new process already.
+ */
+const loseWorkOn = (data: FleetData, node: NodeRecord, reason: string): void => {
+  for (const plan of data.plans.values()) if (plan.node === node && plan.phase !== 'loading') dropPlan(data, plan);
+  const error = new CortexError('upstream_disconnected', reason);
   for (const operation of data.operations.values())
     if (operation.entry.node === node) unloadFailed(data, operation.id, error);
 };

@@ -179,18 +179,28 @@ export const pollPlan = (data: FleetData, plan: Plan, startedMs: number): void =
   failPlan(data, plan, new CortexError('model_load_failed', message, { facts: { node: plan.node.name } }));
 };
 
-/** Loads that time alone decides: stalled ones fail, unwanted ones that have not begun are dropped. */
+const failLate = (
+  data: FleetData,
+  plan: Plan,
+  code: 'upstream_timeout' | 'upstream_disconnected',
+  message: string,
+): void => failPlan(data, plan, new CortexError(code, message, { facts: { node: plan.node.name } }));
+
+const tickLoading = (data: FleetData, plan: Plan): void => {
+  const { node, fractionMs } = plan;
+  const { stallMs } = data.config.load;
+  if (data.nowMs - fractionMs > stallMs)
+    failLate(data, plan, 'upstream_timeout', `no progress for ${Math.round(stallMs / 1000)} s`);
+  else if (node.reach === 'up') data.poll(node.name);
+  else if (data.nowMs - node.downSinceMs >= data.downGraceMs)
+    failLate(data, plan, 'upstream_disconnected', `the node was lost: ${node.downReason ?? 'no answer'}`);
+};
+
+/** What time alone decides: loads that stall or whose node is lost fail, unwanted ones that have not begun are dropped. */
 export const tickPlan = (data: FleetData, plan: Plan): void => {
-  const { load } = data.config;
-  if (plan.phase !== 'loading' && data.queue.count(plan.modelId) === 0) {
-    if (plan.phase !== 'unloading') dropPlan(data, plan);
-    return;
-  }
-  if (plan.phase === 'loading' && data.nowMs - plan.fractionMs > load.stallMs) {
-    const message = `no progress for ${Math.round(load.stallMs / 1000)} s`;
-    failPlan(data, plan, new CortexError('upstream_timeout', message, { facts: { node: plan.node.name } }));
-    return;
-  }
-  if (plan.phase === 'draining') advancePlan(data, plan);
+  if (plan.phase === 'loading') tickLoading(data, plan);
+  else if (plan.phase === 'unloading') data.poll(plan.node.name);
+  else if (data.queue.count(plan.modelId) === 0) dropPlan(data, plan);
+  else if (plan.phase === 'draining') advancePlan(data, plan);
   else data.poll(plan.node.name);
 };

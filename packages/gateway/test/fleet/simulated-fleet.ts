@@ -215,6 +215,12 @@ export class SimulatedFleet {
     return ending.kind === 'reject' ? ending.error.code : ending.kind;
   }
 
+  /** What a poll would see that began and ended this instant. */
+  look(name: string): PollResult {
+    const node = this.node(name);
+    return this.#look(node, this.nowMs, [...node.copies.values()].map(reported));
+  }
+
   handle(event: FleetEvent): void {
     for (const effect of this.state.handle(event, this.nowMs)) this.#perform(effect);
     if (this.state.data.queue.size > this.state.data.queue.max) throw new Error('the queue grew over its bound');
@@ -322,12 +328,19 @@ export class SimulatedFleet {
     for (const other of this.nodes.values())
       if (other.alive && other.copies.get(request.model_id)?.status === 'loading' && other.name !== name)
         throw new Error(`${request.model_id} is loading on ${other.name} and on ${name}`);
+    const reaches = this.#connection(node);
     this.#later(this.#latencyMs(), () => {
-      if (!node.alive) return this.#fail(plan, new CortexError('upstream_disconnected', 'connection refused'));
+      if (!reaches()) return this.#fail(plan, new CortexError('upstream_disconnected', 'connection refused'));
       if (node.failLoads !== null) return this.#fail(plan, node.failLoads);
       this.#loads(node, copy, request.devices ?? []);
       this.#later(this.#latencyMs(), () => this.handle({ kind: 'load_accepted', plan }));
     });
+  }
+
+  /** A message reaches only the process that it was sent to. */
+  #connection(node: SimNode): () => boolean {
+    const { alive, bornMs } = node;
+    return () => alive && node.alive && node.bornMs === bornMs;
   }
 
   #fail(plan: number, error: CortexError): void {
@@ -362,8 +375,9 @@ export class SimulatedFleet {
       answer({ kind: 'unloaded', operation });
     };
     const failed = (error: CortexError): void => answer({ kind: 'unload_failed', operation, error });
+    const reaches = this.#connection(node);
     this.#later(this.#latencyMs(), () => {
-      if (!node.alive) return failed(new CortexError('upstream_disconnected', 'connection refused'));
+      if (!reaches()) return failed(new CortexError('upstream_disconnected', 'connection refused'));
       if (copy.status !== 'loaded') return failed(new CortexError('model_not_found', 'not loaded'));
       const busy = copy.inFlight + copy.foreign > 0;
       if (busy && mode === 'refuse') return failed(new CortexError('model_busy', 'requests are running'));
@@ -393,7 +407,7 @@ export class SimulatedFleet {
     node.pollAgain = false;
     const startedMs = this.nowMs;
     this.#later(this.#latencyMs() / 3, () => {
-      const models = [...node.copies.values()].map((copy) => reported(copy));
+      const models = [...node.copies.values()].map(reported);
       this.#later(this.#latencyMs() / 3, () => {
         const result = node.alive ? this.#look(node, startedMs, models) : null;
         this.#later(this.#latencyMs() / 3, () => {
