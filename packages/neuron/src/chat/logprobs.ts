@@ -2,7 +2,7 @@
 import type { TokenLogprob, TopLogprob } from '@cortex/core';
 
 /** A token id and its natural log-probability. */
-export interface ScoredToken {
+interface ScoredToken {
   readonly id: number;
   readonly logprob: number;
 }

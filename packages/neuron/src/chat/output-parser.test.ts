@@ -237,7 +237,7 @@ describe('any output', () => {
           expect(cut.parser.finishReason('eos')).toBe(whole.parser.finishReason('eos'));
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 500 },
     );
   });
 });

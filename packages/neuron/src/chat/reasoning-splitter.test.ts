@@ -95,7 +95,7 @@ describe('any cutting of the text', () => {
           expect(run(start, ...Array.from(text))).toEqual(run(start, text));
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: 800 },
     );
   });
 });

@@ -159,7 +159,7 @@ describe('any JSON output', () => {
         expect(parse(...Array.from(text))).toEqual(parse(text));
         expect(parse(...fragments)).toEqual(parse(text));
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 

@@ -23,7 +23,7 @@ describe('JSON', () => {
           expect(json).toBe(relax(text).json);
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 
@@ -85,7 +85,7 @@ describe('broken JSON', () => {
         expect(() => read(text)).not.toThrow();
         expect(relax(...Array.from(text))).toEqual(relax(text));
       }),
-      { numRuns: 5000 },
+      { numRuns: 2000 },
     );
   });
 });

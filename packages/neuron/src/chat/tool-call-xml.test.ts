@@ -238,7 +238,7 @@ describe('any XML output', () => {
         expect(parse(...Array.from(text))).toEqual(parse(text));
         expect(parse(head, ...fragments)).toEqual(parse(text));
       }),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
   });
 
@@ -275,7 +275,7 @@ describe('any XML output', () => {
         const read = json.join('').split('\n').slice(0, -1);
         expect(read.map((one) => JSON.parse(one) as unknown)).toEqual(calls.map((one) => ({ ...one.arguments })));
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 });
