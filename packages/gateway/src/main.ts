@@ -26,6 +26,8 @@ export interface Gateway {
   /** Of the API, such as `http://127.0.0.1:31313`. */
   readonly url: string;
   readonly metricsUrl: string;
+  /** What stands where, in two lines for a person. */
+  readonly startup: string;
   /** Lets running requests end within the configured `drain_secs`, or `graceMs`, then frees everything. */
   close(graceMs?: number): Promise<void>;
 }
@@ -41,6 +43,18 @@ const isLoopback = (host: string): boolean => host === 'localhost' || host === '
 const urlOf = (address: ListenAddress, port: number): string => {
   const host = address.host === '0.0.0.0' || address.host === '::' ? 'localhost' : address.host;
   return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+};
+
+interface StartupFacts {
+  readonly url: string;
+  readonly metricsUrl: string;
+  readonly neurons: number;
+  readonly upstreams: number;
+}
+
+const startupText = ({ url, metricsUrl, neurons, upstreams }: StartupFacts): string => {
+  const nodes = `${neurons} neurons${upstreams === 0 ? '' : ` and ${upstreams} upstreams`}`;
+  return `cortex ${gatewayVersion().version} listening on ${url}, metrics on ${metricsUrl}\n${nodes} configured; try: curl ${url}/v1/models`;
 };
 
 const serverFor = (config: CortexConfig, fleet: LiveFleet, pools: NodePools, metrics: GatewayMetrics, log: Logger) =>
@@ -101,19 +115,23 @@ export const startGateway = async (
   }
   fleet.start();
   const metricsUrl = `${urlOf(metricsAddress, metricsServer.port)}/metrics`;
-  log.info({ url, metricsUrl, neurons: cortex.neurons.length, upstreams: cortex.upstreams.length }, 'listening');
+  const facts = { url, metricsUrl, neurons: cortex.neurons.length, upstreams: cortex.upstreams.length };
+  log.info({ ...facts, models: models.models.length, keys: cortex.keys.length }, 'listening');
   if (cortex.keys.length === 0 && !isLoopback(address.host)) {
     log.warn({ listen: address.host }, 'no API keys are configured: whoever reaches this port may use it');
   }
   return {
     url,
     metricsUrl,
+    startup: startupText(facts),
     close: async (graceMs = drainSecs * 1000) => {
+      log.info({ graceMs }, 'shutting down');
       await server.drain(graceMs);
       await fleet.close();
       await server.close();
       await pools.close();
       await metricsServer.close();
+      log.flush();
     },
   };
 };

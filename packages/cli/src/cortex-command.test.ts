@@ -1,0 +1,128 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const program = fileURLToPath(new URL('./cortex.ts', import.meta.url));
+const noStack = /^\s+at /m;
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'cli-'));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+const write = async (name: string, text: string): Promise<string> => {
+  const file = path.join(dir, name);
+  await writeFile(file, text);
+  return file;
+};
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Running {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly ended: Promise<Ended>;
+  /** Of the API, once it listens. */
+  readonly url: Promise<string>;
+}
+
+const start = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Running => {
+  const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', program, ...args], {
+    cwd: path.dirname(program),
+    env: { PATH: process.env['PATH'] ?? '', HOME: dir, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => (out += String(chunk)));
+  const url = new Promise<string>((resolve) => {
+    child.stderr.on('data', (chunk) => {
+      err += String(chunk);
+      const found = /listening on ([^,\s]+)/.exec(err)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+  });
+  const ended = new Promise<Ended>((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+  return { child, ended, url };
+};
+
+const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> =>
+  start(args, env).ended;
+
+const listen = '[gateway]\nlisten = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\n';
+
+describe('cortex serve', () => {
+  it('answers, logs as JSON lines, and ends cleanly on SIGTERM', async () => {
+    const file = await write('cortex.toml', `${listen}[[neurons]]\nname = "a"\nendpoint = "http://127.0.0.1:1"\n`);
+    const cortex = start(['serve', '--config', file]);
+    const url = await cortex.url;
+    expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ status: 'degraded', nodes: { total: 1 } });
+    cortex.child.kill('SIGTERM');
+    const { code, out } = await cortex.ended;
+    expect(code).toBe(0);
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { msg: string });
+    expect(lines.map(({ msg }) => msg)).toEqual(expect.arrayContaining(['listening', 'shutting down']));
+  });
+
+  it('says in one line that its port is taken', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = taken.address() as AddressInfo;
+    const file = await write('cortex.toml', listen);
+    const { code, err } = await run(['serve', '-c', file], { CORTEX_GATEWAY__LISTEN: `127.0.0.1:${port}` });
+    taken.close();
+    expect(code).toBe(1);
+    expect(err.trim()).toBe(`cannot listen on 127.0.0.1:${port}: something else already does`);
+  });
+
+  it('names the file that is missing and the variable that is wrong', async () => {
+    const missing = await run(['serve', '-c', path.join(dir, 'none.toml')]);
+    expect([missing.code, missing.err.trim()]).toEqual([2, `${path.join(dir, 'none.toml')}: no such file`]);
+    const file = await write('cortex.toml', listen);
+    const variable = await run(['serve', '-c', file], { CORTEX_GATEWAY__LISTN: 'x' });
+    expect(variable.code).toBe(2);
+    expect(variable.err).toContain('CORTEX_GATEWAY__LISTN: unknown setting; did you mean CORTEX_GATEWAY__LISTEN?');
+    expect(missing.err + variable.err).not.toMatch(noStack);
+  });
+});
+
+describe('cortex check-config', () => {
+  it('is content with files that are right, the catalogue found beside cortex.toml', async () => {
+    const file = await write('cortex.toml', '[[neurons]]\nname = "a"\nendpoint = "http://a:1"\n');
+    const without = await run(['check-config', '--config', file]);
+    expect(without.out).toBe(`${file} is fine: 1 neurons, 0 upstreams, 0 keys, no catalogue\n`);
+    await write('models.toml', '[[models]]\nid = "m"\npinned_on = ["a"]\n[aliases]\nx = "m"\n');
+    const { code, out } = await run(['check-config', '--config', file]);
+    expect(code).toBe(0);
+    expect(out).toContain('1 models and 1 aliases in ');
+  });
+
+  it('lists everything that is wrong with a file, with its line', async () => {
+    const file = await write('cortex.toml', '[gateway]\nlisen = "x"\n[proxy]\nattempts_max = 0\n');
+    const { code, err } = await run(['check-config', '--config', file]);
+    expect(code).toBe(2);
+    expect(err).toContain(`${file}:2: gateway.lisen: unknown key; did you mean listen?`);
+    expect(err).toContain(`${file}:4: proxy.attempts_max: `);
+    expect(err).not.toMatch(noStack);
+  });
+
+  it('sees a pin on a node that does not exist', async () => {
+    const file = await write('cortex.toml', '');
+    await write('models.toml', '[[models]]\nid = "m"\npinned_on = ["beast"]\n');
+    const { code, err } = await run(['check-config', '--config', file]);
+    expect(code).toBe(2);
+    expect(err).toContain('m: pinned_on: no node is called beast');
+  });
+});

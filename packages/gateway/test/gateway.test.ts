@@ -1,0 +1,168 @@
+/** The whole gateway, put together as it is served: real fleet, fake neurons. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startGateway, type Gateway } from '../src/main.ts';
+import { readGatewayConfig } from '../src/read-config.ts';
+import { FakeNeuron } from './fake-neuron/fake-neuron.ts';
+import { newModel } from './fake-neuron/settings.ts';
+import { ask } from './protocols.ts';
+
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+
+const neuron = async (
+  name: string,
+  models: readonly ReturnType<typeof newModel>[],
+  vramMb = 16_000,
+): Promise<FakeNeuron> => {
+  const node = await new FakeNeuron({ name, models, devices: [{ vram_total_mb: vramMb }] }).start();
+  closers.push(() => node.stop());
+  return node;
+};
+
+const loaded = (tokenMs = 0): readonly ReturnType<typeof newModel>[] => [
+  newModel('m', { status: 'loaded', token_ms: tokenMs }),
+];
+
+const start = async (nodes: readonly FakeNeuron[], config = '', models = ''): Promise<Gateway> => {
+  const dir = await mkdtemp(join(tmpdir(), 'gateway-'));
+  closers.push(() => rm(dir, { recursive: true }));
+  const tables = nodes.map(({ name, url }) => `[[neurons]]\nname = "${name}"\nendpoint = "${url}"\n`);
+  const gateway = '[gateway]\nlisten = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\nkeepalive_secs = 0.05\n';
+  const poller = '[poller]\ninterval_secs = 0.1\n';
+  await writeFile(join(dir, 'cortex.toml'), gateway + poller + config + tables.join(''));
+  await writeFile(join(dir, 'models.toml'), models);
+  const started = await startGateway(
+    await readGatewayConfig({ file: join(dir, 'cortex.toml'), env: {} }),
+    pino({ level: 'silent' }),
+  );
+  closers.push(() => started.close(0));
+  return started;
+};
+
+const get = async (url: string): Promise<Record<string, unknown>> =>
+  (await (await fetch(url)).json()) as Record<string, unknown>;
+
+const until = async (holds: () => Promise<boolean>): Promise<void> => {
+  const untilMs = performance.now() + 8000;
+  while (!(await holds())) {
+    if (performance.now() > untilMs) throw new Error('did not come true');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+/** States of the models as `/v1/models` lists them. */
+const states = async (gateway: Gateway): Promise<Record<string, unknown>> => {
+  const { data } = (await get(`${gateway.url}/v1/models`)) as { data: { id: string; state: string }[] };
+  return Object.fromEntries(data.map(({ id, state }) => [id, state]));
+};
+
+const nodesUp = (gateway: Gateway, n: number): Promise<void> =>
+  until(async () => ((await get(`${gateway.url}/health`))['nodes'] as { up: number }).up === n);
+
+const stream = (gateway: Gateway, model: string): Promise<Response> =>
+  fetch(`${gateway.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'hello' }] }),
+  });
+
+describe('the gateway over its fleet', () => {
+  it('loads a model for the request that asks for it, and tells of it while it does', async () => {
+    const gateway = await start([await neuron('a', [newModel('m', { load_ms: 400 })])]);
+    await until(async () => (await states(gateway))['m'] === 'available');
+    const response = await stream(gateway, 'm');
+    const text = await response.text();
+    expect(text).toMatch(/: loading on a, \d+ %/);
+    expect(text).toMatch(/x-cortex-cold-start=true/);
+    expect(text).toMatch(/w7 [\s\S]*data: \[DONE\]\n\n$/);
+    expect(await states(gateway)).toEqual({ m: 'loaded' });
+    const warm = await stream(gateway, 'm');
+    expect(warm.headers.get('x-cortex-cold-start')).toBe('false');
+    await warm.text();
+    expect(await (await fetch(gateway.metricsUrl)).text()).toContain('cortex_cold_starts_total{model="m",node="a"} 1');
+  });
+
+  it('makes room for another model, and serves both by turns', async () => {
+    const node = await neuron('a', [newModel('m', { vram_mb: 9000 }), newModel('n', { vram_mb: 9000 })]);
+    const gateway = await start([node]);
+    await nodesUp(gateway, 1);
+    for (const model of ['m', 'n', 'm']) expect(await (await stream(gateway, model)).text()).toContain('[DONE]');
+    expect(node.store.loaded).toEqual(['m', 'n', 'm']);
+    expect(node.store.unloaded).toEqual(['m', 'n']);
+  });
+
+  it('goes on over a node that dies and comes back', async () => {
+    const [a, b] = [await neuron('a', loaded()), await neuron('b', loaded())];
+    const gateway = await start([a, b]);
+    await nodesUp(gateway, 2);
+    await a.stop();
+    const outcomes = await Promise.all(Array.from({ length: 10 }, () => ask(gateway.url, 'chat', 'stream')));
+    expect(outcomes).toEqual(outcomes.map(() => ({ kind: 'answered', complete: true })));
+    await nodesUp(gateway, 1);
+    await a.start();
+    await nodesUp(gateway, 2);
+    await b.stop();
+    expect(await ask(gateway.url, 'chat', 'whole')).toEqual({ kind: 'answered', complete: true });
+  });
+
+  it('drains a node without losing a request', async () => {
+    const [a, b] = [await neuron('a', loaded(30)), await neuron('b', loaded(30))];
+    const gateway = await start([a, b]);
+    await nodesUp(gateway, 2);
+    const running = Array.from({ length: 6 }, () => ask(gateway.url, 'chat', 'stream'));
+    await until(async () => a.nInFlight + b.nInFlight === running.length);
+    // One conversation stays on one node while that costs little: that is the one to take away.
+    const drained = a.nInFlight > 0 ? a : b;
+    await fetch(`${gateway.url}/api/nodes/${drained.name}/drain`, { method: 'POST' });
+    const nSeen = drained.seen.length;
+    const later = Array.from({ length: 4 }, () => ask(gateway.url, 'chat', 'stream'));
+    for (const outcome of await Promise.all([...running, ...later]))
+      expect(outcome).toEqual({ kind: 'answered', complete: true });
+    expect(drained.seen.length).toBe(nSeen);
+  });
+
+  it('takes another engine for a node, with its key and its own names', async () => {
+    const engine = await new FakeNeuron({
+      name: 'vllm',
+      token: 'engine-key',
+      models: [newModel('org/m', { status: 'loaded' })],
+    }).start();
+    closers.push(() => engine.stop());
+    const upstream = `[[upstreams]]\nname = "vllm"\nendpoint = "${engine.url}"\napi_key = "engine-key"\n`;
+    const gateway = await start([], upstream, '[aliases]\n"gpt-*" = "org/m"\n');
+    await nodesUp(gateway, 1);
+    const response = await stream(gateway, 'gpt-9');
+    expect(response.headers.get('x-cortex-node')).toBe('vllm');
+    expect(await response.text()).toContain('[DONE]');
+    expect(engine.seen.at(-1)).toMatchObject({ headers: { authorization: 'Bearer engine-key' } });
+    expect(JSON.parse(engine.seen.at(-1)?.body ?? '')).toMatchObject({ model: 'org/m' });
+  });
+
+  it('loads, unloads and explains for an operator', async () => {
+    const node = await neuron('a', [newModel('m')]);
+    const gateway = await start([node]);
+    await nodesUp(gateway, 1);
+    const post = async (path: string, body: object): Promise<unknown> =>
+      (
+        await fetch(gateway.url + path, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        })
+      ).json();
+    expect(await get(`${gateway.url}/api/route?model=m`)).toMatchObject({ action: 'load', chosen: 'a' });
+    expect(await post('/api/models/load', { model_id: 'm' })).toEqual({ status: 'loaded', model_id: 'm', node: 'a' });
+    expect(await get(`${gateway.url}/api/route?model=m`)).toMatchObject({ action: 'forward', chosen: 'a' });
+    expect(await post('/api/models/unload', { model_id: 'm' })).toMatchObject({ nodes: ['a'] });
+    expect(await post('/api/models/load', { model_id: 'nope' })).toMatchObject({ error: { code: 'model_not_found' } });
+    expect(await post('/api/models/load', { model_id: 'm', node: 'z' })).toMatchObject({
+      error: { code: 'not_found' },
+    });
+  });
+});
