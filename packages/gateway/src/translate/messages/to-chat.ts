@@ -1,0 +1,99 @@
+/**
+ * An Anthropic request as the chat request that a node is asked. Members are dropped, never invented: a node's own
+ * defaults hold for whatever the client left out, except for thinking, which in this protocol is off unless asked for.
+ */
+import type {
+  ChatMessage,
+  ChatRequest,
+  CountTokensRequest,
+  MessagesRequest,
+  ResponseFormat,
+  TokenizeRequest,
+} from '@cortex/core';
+import { joinLeadingSystem } from '../system-turns.ts';
+import { billingKey, takeBillingLine } from './billing-line.ts';
+import { toContent, toParts } from './content.ts';
+import { toTooling } from './tools.ts';
+import { toChatMessages } from './turns.ts';
+
+type Thinking = CountTokensRequest['thinking'];
+
+export const thinks = (thinking: Thinking): boolean =>
+  thinking !== null && thinking !== undefined && thinking.type !== 'disabled';
+
+/** `thinking_budget` is a variable some templates know. */
+const templateKwargs = (thinking: Thinking): Record<string, unknown> => ({
+  enable_thinking: thinks(thinking),
+  ...(thinks(thinking) && typeof thinking?.budget_tokens === 'number'
+    ? { thinking_budget: thinking.budget_tokens }
+    : {}),
+});
+
+interface Conversation {
+  readonly messages: ChatMessage[];
+  readonly billing: string | null;
+}
+
+const toConversation = (request: CountTokensRequest): Conversation => {
+  const { system, billing } = takeBillingLine(request.system);
+  const opening = typeof system === 'string' ? system : toContent(toParts(system ?? [], 'system'));
+  const messages: ChatMessage[] = opening === '' ? [] : [{ role: 'system', content: opening }];
+  for (const [i, turn] of request.messages.entries()) messages.push(...toChatMessages(turn, `messages[${i}]`));
+  return { messages: joinLeadingSystem(messages), billing };
+};
+
+const toResponseFormat = (request: CountTokensRequest): ResponseFormat | null => {
+  const format = request.output_config?.format ?? request.output_format;
+  if (format?.type !== 'json_schema') return null;
+  return { type: 'json_schema', json_schema: { name: 'output', schema: format.schema, strict: true } };
+};
+
+/** A conversation that ends in the assistant's words asks for their continuation, not for another turn. */
+const continuation = (request: MessagesRequest, messages: readonly ChatMessage[]): Record<string, unknown> => {
+  const last = messages.at(-1);
+  const continues = last?.role === 'assistant' && typeof last.content === 'string' && last.tool_calls === undefined;
+  return continues && !thinks(request.thinking) ? { continue_final_message: true, add_generation_prompt: false } : {};
+};
+
+const sampling = (request: MessagesRequest): Partial<ChatRequest> => ({
+  max_tokens: request.max_tokens,
+  ...(typeof request.temperature === 'number' ? { temperature: request.temperature } : {}),
+  ...(typeof request.top_p === 'number' ? { top_p: request.top_p } : {}),
+  ...(typeof request.top_k === 'number' ? { top_k: request.top_k } : {}),
+  ...(Array.isArray(request.stop_sequences) && request.stop_sequences.length > 0
+    ? { stop: request.stop_sequences }
+    : {}),
+});
+
+/** @throws CortexError `unsupported_parameter` for content that no chat message can hold. */
+export const toChatRequest = (request: MessagesRequest): ChatRequest => {
+  const { messages, billing } = toConversation(request);
+  const format = toResponseFormat(request);
+  return {
+    model: request.model,
+    messages,
+    ...toTooling(request.tools, request.tool_choice),
+    ...sampling(request),
+    ...(format === null ? {} : { response_format: format }),
+    chat_template_kwargs: templateKwargs(request.thinking),
+    ...continuation(request, messages),
+    ...(billing === null ? {} : { metadata: { [billingKey]: billing } }),
+    // The first chunk is to say how long the prompt is, as `message_start` does.
+    ...(request.stream === true
+      ? { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } }
+      : {}),
+  };
+};
+
+/** The same prompt, only counted. Tools that may not be used are not in it. */
+export const toTokenizeRequest = (request: CountTokensRequest): TokenizeRequest => {
+  const { messages } = toConversation(request);
+  const { tools } = request.tool_choice?.type === 'none' ? {} : toTooling(request.tools, request.tool_choice);
+  return {
+    model: request.model,
+    messages,
+    ...(tools === undefined ? {} : { tools }),
+    chat_template_kwargs: templateKwargs(request.thinking),
+    add_generation_prompt: true,
+  };
+};
