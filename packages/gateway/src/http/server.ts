@@ -103,7 +103,7 @@ const addHooks = (
   app.addHook('onRequest', async (request, reply) => {
     const record = context.recordOf(request);
     const route = routeOf(request);
-    record.inference = route?.dialect !== undefined;
+    record.inference = route?.dialect !== undefined && route.dialect.upstreamPath !== '/tokenize';
     reply.raw.once('close', () => {
       const endedMs = performance.now();
       const client = callers.get(request.raw)?.clientId ?? request.ip;

@@ -46,7 +46,7 @@ export class StreamRelay implements Relay {
   readonly #tap: StreamTap;
   readonly #render: Render;
   readonly #frames = new SseFrames();
-  readonly #held: Piece[] = [];
+  readonly #held: { readonly frame: SseFrame; readonly heard: Heard }[] = [];
   #settle: Settle | null = null;
   #call: NodeCall | null = null;
   #nodeHeaders: IncomingHttpHeaders = {};
@@ -154,23 +154,21 @@ export class StreamRelay implements Relay {
       reply.note({ kind: 'prefill', text: heard.text });
       return;
     }
-    this.#hold(this.#render(frame, heard));
+    this.#held.push({ frame, heard });
+    this.#heldBytes += frame.bytes.length;
     if (heard.part === 'answer' || this.#heldBytes > heldBytesMax) this.#commit();
-  }
-
-  #hold(piece: Piece): void {
-    this.#held.push(piece);
-    this.#heldBytes += piece.length;
   }
 
   #commit(): void {
     if (this.#committed) return;
-    this.#committed = true;
     const { reply, translation } = this.#exchange;
+    // Rendered only now: a translator has not yet seen anything of a node that fails before this.
+    const pieces = this.#held.map(({ frame, heard }) => this.#render(frame, heard));
+    this.#held.length = 0;
+    this.#committed = true;
     const nodeHeaders = translation.reply.kind === 'passthrough' ? answerHeaders(this.#nodeHeaders) : {};
     reply.open({ ...sseHeaders, ...nodeHeaders });
-    for (const piece of this.#held) reply.write(piece);
-    this.#held.length = 0;
+    for (const piece of pieces) reply.write(piece);
     this.#watch.expect('further token', this.#settings.tokenGapTimeoutMs);
   }
 }

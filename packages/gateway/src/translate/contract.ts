@@ -33,7 +33,10 @@ export interface StreamVoice {
   fail(error: CortexError): string;
 }
 
-/** One streamed answer on its way to the client. Made for one request; calls come in stream order. */
+/**
+ * One streamed answer on its way to the client. Made for one request; calls come in stream order. Chunks of a node
+ * that fails before its first piece of answer are never shown to it, unless `chunk` itself threw at that piece.
+ */
 export interface StreamTranslator extends StreamVoice {
   /**
    * One `data:` event of the node, `[DONE]` aside: known to be an object with a `choices` array and no `error`.
