@@ -369,6 +369,15 @@ describe('a model that makes room for another', () => {
     expect(fleet.unloads).toEqual([]);
   });
 
+  it('is not followed by a load that nobody wants any more', () => {
+    const fleet = settled([one(['a'])]);
+    const next = fleet.request('b');
+    expect(fleet.unloads).toHaveLength(1);
+    fleet.cancel(next);
+    fleet.run(3000);
+    expect([fleet.loads, fleet.state.data.plans.size]).toEqual([[], 0]);
+  });
+
   it('keeps its place when another node has room by then', () => {
     const hold = { ...two, models: [{ id: 'hold', mb: 16_000 }, a, b, c], loaded: ['hold'] };
     const fleet = settled([one(['a']), hold]);
@@ -637,6 +646,17 @@ describe('an operator', () => {
     expect(fleet.ending(late)).toBe('grant one');
   });
 
+  it('hears that an unload was lost when the node is restarted meanwhile', () => {
+    const fleet = settled([one(['a'])]);
+    fleet.request('a');
+    const waits = fleet.unload('a', 'wait');
+    fleet.run(100);
+    fleet.kill('one');
+    fleet.revive('one');
+    fleet.run(3000);
+    expect(fleet.ending(waits)).toBe('upstream_disconnected');
+  });
+
   it('hears which model or node does not exist', () => {
     const fleet = settled([one()]);
     expect(fleet.ending(fleet.load('nope'))).toBe('model_not_found');
@@ -667,6 +687,16 @@ describe('before the first poll', () => {
     expect([fleet.ending(known), fleet.ending(unknown)]).toEqual(['waiting', 'waiting']);
     fleet.run(100);
     expect([fleet.ending(known), fleet.ending(unknown)]).toEqual(['grant one', 'model_not_found']);
+  });
+
+  it('a node that stays away is waited for only a moment', () => {
+    const fleet = new SimulatedFleet([one(['a']), two]);
+    fleet.kill('one');
+    const unknown = fleet.request('gpt-0');
+    fleet.run(3000);
+    expect(fleet.ending(unknown)).toBe('waiting');
+    fleet.run(1500);
+    expect(fleet.ending(unknown)).toBe('model_not_found');
   });
 });
 

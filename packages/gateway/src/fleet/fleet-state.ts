@@ -228,13 +228,13 @@ export class FleetState {
     const data = this.#data;
     const node = data.nodes.get(name);
     if (node === undefined || data.closed) return;
-    const wasUnknown = node.reach === 'unknown';
+    const wasUnseen = node.polledMs === -Infinity;
     const { changed, nowLoaded, restarted } = applyPoll(data, node, result);
     if (restarted) loseWorkOn(data, node, 'the node was restarted');
     for (const record of nowLoaded) creditLoad(data, record);
     for (const plan of data.plans.values()) if (plan.node === node) pollPlan(data, plan, result.startedMs);
     for (const record of nowLoaded) record.loadingSinceMs = null;
-    if (wasUnknown) resolveWaiting(data);
+    if (wasUnseen) resolveWaiting(data);
     if (changed) serveAndPlace(data);
     else serveWaiting(data);
   }
@@ -246,10 +246,9 @@ export class FleetState {
     const before = node.reach;
     node.reach = 'down';
     node.downReason = reason;
-    if (before === 'up') node.downSinceMs = data.nowMs;
+    if (before !== 'down') node.downSinceMs = data.nowMs;
     if (before !== 'down') data.notice({ kind: 'node_down', node: name, reason });
     if (before === 'up') loseWorkOn(data, node, `the node was lost: ${reason}`);
-    if (before === 'unknown') resolveWaiting(data);
     if (before !== 'down') serveAndPlace(data);
   }
 
@@ -276,6 +275,7 @@ export class FleetState {
   #tick(): void {
     const data = this.#data;
     enforceDeadlines(data);
+    resolveWaiting(data);
     const plans = [...data.plans.values()];
     for (const plan of plans) reconsiderDrain(data, plan);
     for (const plan of data.plans.values()) tickPlan(data, plan);

@@ -33,7 +33,7 @@ const serve = async (listener: RequestListener): Promise<string> => {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 };
 
-const fast: Partial<FleetConfig> = { poll: { intervalMs: 60, timeoutMs: 400, backOffMaxMs: 100 }, tickMs: 20 };
+const fast: Partial<FleetConfig> = { poll: { intervalMs: 60, timeoutMs: 1000, backOffMaxMs: 100 }, tickMs: 20 };
 
 const live = (nodes: readonly NodeConfig[], more: Parameters<typeof simConfig>[1] = {}) => {
   const notices: FleetNotice[] = [];
@@ -213,7 +213,7 @@ describe('nodes', () => {
   it('that never answer are down after the timeout', async () => {
     const url = await serve(() => undefined);
     const { fleet } = live([neuronNode('mute', url)]);
-    await vi.waitFor(() => expect(reach(fleet, 'mute')).toBe('down'), { timeout: 2000 });
+    await vi.waitFor(() => expect(reach(fleet, 'mute')).toBe('down'), { timeout: 4000 });
     expect(fleet.snapshot().nodes[0]?.down_reason).toContain('no answer in time');
   });
 });

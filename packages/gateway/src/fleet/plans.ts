@@ -157,7 +157,8 @@ export const pollPlan = (data: FleetData, plan: Plan, startedMs: number): void =
   if (plan.phase === 'unloading') return;
   if (plan.phase === 'confirming') {
     if (startedMs < plan.phaseMs) return;
-    if (memoryIsFree(plan)) startLoading(data, plan);
+    if (data.queue.count(plan.modelId) === 0) dropPlan(data, plan);
+    else if (memoryIsFree(plan)) startLoading(data, plan);
     else if (data.nowMs - plan.phaseMs > data.config.load.confirmMs) dropPlan(data, plan);
     return;
   }

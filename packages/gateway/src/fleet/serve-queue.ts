@@ -171,14 +171,18 @@ export const reconsiderDrain = (data: FleetData, plan: Plan): void => {
   placeModel(data, plan.modelId, drainingNodes(data));
 };
 
+/** Never seen, and not lost for good: the gateway has just been started. */
+const mayYetAppear = (data: FleetData, { polledMs, reach, downSinceMs }: NodeRecord): boolean =>
+  polledMs === -Infinity && (reach === 'unknown' || data.nowMs - downSinceMs < data.downGraceMs);
+
 /**
  * The model it means and whether that could ever serve it, before it is queued. @returns why not; null when it may
- * wait. A name that nobody knows waits while some node has not been polled yet.
+ * wait. A name that nobody knows waits while some node has not been seen yet.
  */
 export const admit = (data: FleetData, waiter: Waiter): CortexError | null => {
   const modelId = resolveIn(data.topology, waiter.name);
   if (modelId === null) {
-    for (const node of data.nodes.values()) if (node.reach === 'unknown') return null;
+    for (const node of data.nodes.values()) if (mayYetAppear(data, node)) return null;
     return modelNotFound(data.topology, waiter.name);
   }
   waiter.resolved = true;
@@ -186,7 +190,7 @@ export const admit = (data: FleetData, waiter: Waiter): CortexError | null => {
   return refuseRequest(data.topology, modelId, waiter);
 };
 
-/** Names that could not be resolved before some node had been polled. */
+/** Names that could not be resolved before some node had been seen. */
 export const resolveWaiting = (data: FleetData): void => {
   for (const waiter of data.queue.all()) {
     if (waiter.resolved) continue;

@@ -135,6 +135,12 @@ describe('a model is placed', () => {
       models: { ...onDisk, going: { closingFor: 'x' }, idle: { devices: [1], vramUsedMb: 16_000 } },
     });
     expect(decided([node])).toBe('place n [1] evicting idle');
+    const shared = nodeView('n', {
+      devices: [{ totalMb: 24_000, freeMb: 4000 }],
+      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 4000 }],
+      models: { ...onDisk, idle: { vramUsedMb: 20_000 } },
+    });
+    expect(decided([shared])).toBe('wait n: another model is being placed there');
   });
 
   it('not before a poll has seen what was freed', () => {
@@ -152,7 +158,7 @@ describe('a model is not placed', () => {
   it.each([
     ['unreachable: unreachable: refused', { reach: 'down', downReason: 'refused', downSinceMs: 0 }],
     ['later: unreachable: refused', { reach: 'down', downReason: 'refused', downSinceMs: nowMs - 1000 }],
-    ['later: not polled yet', { reach: 'unknown' }],
+    ['later: not polled yet', { reach: 'unknown', polledMs: -Infinity }],
     ['unreachable: draining', { drainedFrom: 1 }],
     ['unreachable: failed requests in a row', { circuit: { kind: 'open', untilMs: nowMs + 1, openings: 1 } }],
   ] as const)('%s', (reason, facts) => {

@@ -70,7 +70,8 @@ const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: Place
   if (profile !== undefined && profile.pinned_on.length > 0 && !profile.pinned_on.includes(node.name))
     return never(`pinned on ${profile.pinned_on.join(', ')}`);
   if (entry === undefined) {
-    if (node.reach === 'unknown') return null;
+    // Never seen: what it has is yet to be known.
+    if (node.polledMs === -Infinity) return null;
     if (node.kind === 'upstream') return never('does not have it, and loads nothing on demand');
     if (profile === undefined) return never('does not have the model');
     if (node.reach === 'up' && !node.harnesses.includes(profile.harness)) return never(`no harness ${profile.harness}`);

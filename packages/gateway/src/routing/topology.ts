@@ -83,7 +83,7 @@ export interface NodeView {
   readonly drainedFrom: number | null;
   readonly circuit: Circuit;
   readonly harnesses: readonly string[];
-  /** When the last poll began, and the moment since which only later ones know how much memory is free. */
+  /** When the last answered poll began (`-Infinity` until there is one), and the moment since which only later ones know how much memory is free. */
   readonly polledMs: number;
   readonly freedMs: number;
   readonly devices: readonly DeviceView[];
