@@ -1,0 +1,121 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CellExtents, type CellExtent } from './cell-extents.ts';
+
+const take = (cells: CellExtents, nCells: number): CellExtent => {
+  const extent = cells.allocate(nCells);
+  if (extent === null) throw new Error(`no room for ${nCells}`);
+  return extent;
+};
+
+interface Step {
+  readonly kind: 'allocate' | 'free';
+  readonly n: number;
+}
+
+/** Takes the steps beside a plain map of the cells, and says where the two differ. */
+const brokenRules = (nCells: number, alignment: number, steps: readonly Step[]): readonly string[] => {
+  const cells = new CellExtents(nCells, alignment);
+  const isTaken = Array.from<boolean>({ length: nCells }).fill(false);
+  const held: CellExtent[] = [];
+  const broken: string[] = [];
+  const must = (holds: boolean, rule: string): void => void (holds || broken.push(rule));
+  const mark = ({ start, length }: CellExtent, taken: boolean): void => void isTaken.fill(taken, start, start + length);
+  // Gaps of the map are merged by nature, so the allocator finds room exactly where they have it.
+  const largestGap = (): number =>
+    Math.max(
+      ...isTaken
+        .map(Number)
+        .join('')
+        .split(/1+/)
+        .map((gap) => gap.length),
+    );
+
+  for (const { kind, n } of steps) {
+    const extent = kind === 'allocate' ? cells.allocate(n) : held.splice(n % Math.max(held.length, 1), 1).at(0);
+    if (kind === 'allocate') must((extent === null) === largestGap() < n, 'room is found where there is room');
+    if (extent === null || extent === undefined) continue;
+    const { start, length } = extent;
+    if (kind === 'free') cells.free(extent);
+    else {
+      must(length >= n, 'an extent is large enough');
+      must(start % alignment === 0, 'an extent is aligned');
+      must(length % alignment === 0 || start + length === nCells, 'an extent ends on the alignment or with the cells');
+      must(start + length <= nCells && !isTaken.slice(start, start + length).includes(true), 'extents do not overlap');
+      held.push(extent);
+    }
+    mark(extent, kind === 'allocate');
+    must(cells.nFree === isTaken.filter((taken) => !taken).length, 'free cells are counted');
+    must(cells.largestFree === largestGap(), 'gaps are merged');
+  }
+  for (const extent of held) cells.free(extent);
+  must(cells.largestFree === nCells && cells.nFree === nCells, 'everything freed is one gap');
+  return broken;
+};
+
+describe('CellExtents', () => {
+  it('gives whole multiples of the alignment', () => {
+    const cells = new CellExtents(1024, 256);
+    expect(cells.allocate(1)).toEqual({ start: 0, length: 256 });
+    expect(cells.allocate(257)).toEqual({ start: 256, length: 512 });
+    expect(cells.nFree).toBe(256);
+  });
+
+  it('gives the last cells though they are no whole multiple', () => {
+    const cells = new CellExtents(300, 256);
+    expect(cells.allocate(300)).toEqual({ start: 0, length: 300 });
+    expect(cells.nFree).toBe(0);
+    expect(new CellExtents(0, 1).allocate(1)).toBeNull();
+  });
+
+  it('takes the smallest gap that is large enough', () => {
+    const cells = new CellExtents(100, 1);
+    const [large, , small] = [take(cells, 30), take(cells, 1), take(cells, 10), take(cells, 59)];
+    cells.free(large);
+    cells.free(small);
+    expect(cells.largestFree).toBe(30);
+    expect(cells.allocate(9)).toEqual({ start: 31, length: 9 });
+    expect(cells.allocate(11)).toEqual({ start: 0, length: 11 });
+  });
+
+  it('has no room when the free cells are scattered', () => {
+    const cells = new CellExtents(30, 10);
+    const [first, , last] = [take(cells, 10), take(cells, 10), take(cells, 10)];
+    cells.free(first);
+    cells.free(last);
+    expect(cells.nFree).toBe(20);
+    expect(cells.largestFree).toBe(10);
+    expect(cells.allocate(11)).toBeNull();
+  });
+
+  it('refuses to free twice, or what it did not give', () => {
+    const cells = new CellExtents(10, 1);
+    const extent = take(cells, 5);
+    cells.free(extent);
+    expect(() => cells.free(extent)).toThrow('cells 0 to 4 are not taken');
+    const next = take(cells, 5);
+    expect(() => cells.free(extent)).toThrow('not taken');
+    expect(() => cells.free({ ...next })).toThrow('not taken');
+    expect(cells.nFree).toBe(5);
+  });
+
+  it('refuses sizes that cannot be', () => {
+    const cells = new CellExtents(10, 1);
+    for (const n of [0, -1, 1.5, Number.NaN]) expect(() => cells.allocate(n)).toThrow(RangeError);
+    expect(() => new CellExtents(-1, 1)).toThrow(RangeError);
+    expect(() => new CellExtents(1, 0)).toThrow(RangeError);
+  });
+
+  it('never overlaps, counts right and merges every gap, whatever the order', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('allocate' as const), n: fc.integer({ min: 1, max: 40 }) }),
+      fc.record({ kind: fc.constant('free' as const), n: fc.nat() }),
+    );
+    const size = fc.integer({ min: 0, max: 100 });
+    fc.assert(
+      fc.property(size, fc.integer({ min: 1, max: 16 }), fc.array(step), (nCells, alignment, steps) => {
+        expect(brokenRules(nCells, alignment, steps)).toEqual([]);
+      }),
+    );
+  });
+});
