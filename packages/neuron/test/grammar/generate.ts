@@ -1,7 +1,11 @@
 /** What a model that knows nothing would write under a constraint: random tokens among those allowed. */
 import { CompileBudget } from '../../src/sampling/grammar/compile-error.ts';
+import { assemble } from '../../src/sampling/grammar/assemble.ts';
 import { Automaton, dead } from '../../src/sampling/grammar/automaton.ts';
 import { compileConstraint } from '../../src/sampling/grammar/compile-constraint.ts';
+import type { Expression } from '../../src/sampling/grammar/expression.ts';
+import type { Program } from '../../src/sampling/grammar/program.ts';
+import { automatonAccepts, type TextAutomaton } from '../../src/sampling/grammar/text-automaton.ts';
 import type { ConstraintSpec, JsonSchema } from '../../src/sampling/grammar/spec.ts';
 import { SharedGrammar, TokenConstraint } from '../../src/sampling/grammar/token-constraint.ts';
 import type { VocabularyTrie } from '../../src/sampling/grammar/vocabulary-trie.ts';
@@ -17,16 +21,28 @@ export const schemaSpec = (schema: JsonSchema): GrammarSpec => ({ kind: 'json_sc
 /** Room for a test's own compilations. */
 export const testBudget = (): CompileBudget => new CompileBudget(1_000_000);
 
-/** Whether the whole text is what the grammar asks for. */
-export function accepts(spec: GrammarSpec, text: string | Uint8Array): boolean {
-  const automaton = new Automaton(compileConstraint({ ...spec, startAfter: null }).program);
-  let state = automaton.start;
-  for (const byte of typeof text === 'string' ? new TextEncoder().encode(text) : text) {
-    state = automaton.advance(state, byte);
-    if (state === dead) return false;
-  }
-  return automaton.isComplete(state);
+/** Tells whether a whole text is what the program's grammar asks for. */
+function matcher(program: Program): (text: string | Uint8Array) => boolean {
+  const automaton = new Automaton(program);
+  return (text) => {
+    let state = automaton.start;
+    for (const byte of typeof text === 'string' ? new TextEncoder().encode(text) : text) {
+      state = automaton.advance(state, byte);
+      if (state === dead) return false;
+    }
+    return automaton.isComplete(state);
+  };
 }
+
+export const matcherOf = (expression: Expression): ((text: string | Uint8Array) => boolean) =>
+  matcher(assemble(expression, testBudget()));
+
+export const matcherOfSpec = (spec: GrammarSpec): ((text: string | Uint8Array) => boolean) =>
+  matcher(compileConstraint({ ...spec, startAfter: null }).program);
+
+/** Whether an automaton over characters accepts the text. */
+export const acceptsText = (automaton: TextAutomaton | null, text: string): boolean =>
+  automaton !== null && automatonAccepts(automaton, text);
 
 export interface Generated {
   readonly text: string;

@@ -3,7 +3,7 @@
  * than called, so lists written as recursion do not pile up frames.
  */
 import { CortexError } from '@cortex/core';
-import { isEverything } from './code-points.ts';
+import { isEverything, type CodePointSet } from './code-points.ts';
 import type { CompileBudget } from './compile-error.ts';
 import { exhausted } from './exhausted.ts';
 import type { Expression, Rule } from './expression.ts';
@@ -14,6 +14,12 @@ import { utf8Sequences, type ByteRange, type ByteSequence } from './utf8-ranges.
 
 /** A text expression, by its kind. */
 type TextExpression = Extract<Expression, { kind: 'text' }>;
+
+/** The byte sequences of a set of characters. */
+interface Writing {
+  readonly single: readonly ByteRange[];
+  readonly several: readonly ByteSequence[];
+}
 
 export function assemble(root: Expression, budget: CompileBudget): Program {
   const assembler = new Assembler(budget);
@@ -30,11 +36,12 @@ class Assembler {
   readonly #targets: number[] = [];
   readonly #limits: number[] = [];
   readonly #sets: (readonly ByteRange[])[] = [];
-  readonly #setNumbers = new Map<string, number>();
+  readonly #setNumbers = new Map<string | number | readonly ByteRange[], number>();
   readonly #limitNumbers = new Map<string, number>();
   /** Rules met, with the instructions whose operand `a` (or target) waits for their entry. */
   readonly #entries = new Map<Rule, number>();
   readonly #waiting: { readonly rule: Rule; readonly patch: (entry: number) => void }[] = [];
+  readonly #writings = { json: new Map<CodePointSet, Writing>(), raw: new Map<CodePointSet, Writing>() };
   readonly #budget: CompileBudget;
   /** The address of a `return`. */
   readonly returns: number;
@@ -85,10 +92,20 @@ class Assembler {
   }
 
   #byte(ranges: readonly ByteRange[], next: number): number {
-    const key = ranges.join(';');
+    return this.#add(op.byte, this.#setNumber(ranges), next, 0);
+  }
+
+  #setNumber(ranges: readonly ByteRange[]): number {
+    const [first] = ranges;
+    if (ranges.length !== 1 || first === undefined) {
+      const known = this.#setNumbers.get(ranges);
+      if (known !== undefined) return known;
+    }
+    const key = ranges.length === 1 && first !== undefined ? 256 * first[0] + first[1] : ranges.join(';');
     const set = this.#setNumbers.get(key) ?? this.#sets.push(ranges) - 1;
     this.#setNumbers.set(key, set);
-    return this.#add(op.byte, set, next, 0);
+    this.#setNumbers.set(ranges, set);
+    return set;
   }
 
   #split(targets: readonly number[]): number {
@@ -155,8 +172,7 @@ class Assembler {
     automaton.states.forEach(({ accepting, edges }, state) => {
       const ways = edges.flatMap(({ on, to }) => {
         const place = places[to] ?? this.returns;
-        if (expression.encoding === 'raw') return this.#sequences(utf8Sequences(on), place);
-        return this.#sequences(jsonTextSequences(on, isEverything(on)), place);
+        return this.#character(on, expression.encoding, place);
       });
       const more = counted ? [this.#add(op.count, this.#split(ways), limits, 0)] : ways;
       this.#fill(places[state] ?? 0, accepting ? [end, ...more] : more);
@@ -165,8 +181,24 @@ class Assembler {
     return counted ? this.#add(op.call, start, next, limits) : start;
   }
 
-  /** The ways in to these sequences; sequences that end alike share their ends. */
-  #sequences(sequences: readonly ByteSequence[], next: number): number[] {
+  /** Every way to write one character of the set: in one byte, and in several. */
+  #writing(set: CodePointSet, encoding: TextExpression['encoding']): Writing {
+    const known = this.#writings[encoding].get(set);
+    if (known !== undefined) return known;
+    const sequences = encoding === 'raw' ? utf8Sequences(set) : jsonTextSequences(set, isEverything(set));
+    const writing = {
+      single: sequences.filter(({ length }) => length === 1).flatMap(([ranges]) => ranges ?? []),
+      several: sequences.filter(({ length }) => length > 1),
+    };
+    this.#writings[encoding].set(set, writing);
+    return writing;
+  }
+
+  /** The ways in to one character of the set; byte sequences that end alike share their ends. */
+  #character(set: CodePointSet, encoding: TextExpression['encoding'], next: number): number[] {
+    const { single, several } = this.#writing(set, encoding);
+    const ways = single.length === 0 ? [] : [this.#byte(single, next)];
+    if (several.length === 0) return ways;
     const tails = new Map<string, number>();
     const tail = (sequence: ByteSequence): number => {
       const [ranges, ...rest] = sequence;
@@ -177,13 +209,14 @@ class Assembler {
       return at;
     };
     const heads = new Map<number, ByteRange[]>();
-    for (const [ranges, ...rest] of sequences) {
+    for (const [ranges = [], ...rest] of several) {
       const following = tail(rest);
       const head = heads.get(following);
-      if (head === undefined) heads.set(following, [...(ranges ?? [])]);
-      else head.push(...(ranges ?? []));
+      if (head === undefined) heads.set(following, [...ranges]);
+      else head.push(...ranges);
     }
-    return Array.from(heads, ([following, ranges]) => this.#byte(ranges, following));
+    for (const [following, ranges] of heads) ways.push(this.#byte(ranges, following));
+    return ways;
   }
 
   program(entry: number): Program {

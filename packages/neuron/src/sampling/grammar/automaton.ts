@@ -8,7 +8,8 @@ import { frameDepthMax, op, unreachable, type Program } from './program.ts';
 
 /** The state no continuation leads out of: the bytes were wrong. */
 export const dead = -1;
-const unknown = -2;
+/** In `Automaton.table`: not asked for yet. */
+export const unknown = -2;
 
 /** The frame of the whole grammar: returning from it completes the output. */
 export const rootFrame = 0;
@@ -34,8 +35,9 @@ export class Automaton {
   readonly start: number;
   #states: State[] = [];
   readonly #stateNumbers = new Map<string, number>();
-  /** Row per state, column per byte class. */
-  #next: Int32Array;
+  #table: Int32Array;
+  /** 1 for states in which an open frame may have returned. */
+  #escaped = new Uint8Array(64);
 
   /** Per frame: the instruction that pushed it, what it counted, the frame below, how many are below. */
   readonly #sites: number[] = [rootSite];
@@ -46,7 +48,7 @@ export class Automaton {
 
   constructor(program: Program) {
     this.program = program;
-    this.#next = new Int32Array(64 * program.nClasses).fill(unknown);
+    this.#table = new Int32Array(64 * program.nClasses).fill(unknown);
     this.start = this.#intern([program.entry, rootFrame]);
   }
 
@@ -58,8 +60,16 @@ export class Automaton {
     return this.#states[state]?.complete ?? false;
   }
 
+  /**
+   * What `advance` knows: row per state, column per byte class, `dead` and `unknown` among the states. Replaced by a
+   * larger one as states are met, so take it anew after every `advance`.
+   */
+  get table(): Int32Array {
+    return this.#table;
+  }
+
   hasEscaped(state: number): boolean {
-    return this.#states[state]?.escaped ?? false;
+    return this.#escaped[state] === 1;
   }
 
   configs(state: number): Int32Array {
@@ -86,10 +96,10 @@ export class Automaton {
   advance(state: number, byte: number): number {
     const column = this.program.classOfByte[byte] ?? 0;
     const at = state * this.program.nClasses + column;
-    const known = this.#next[at] ?? dead;
+    const known = this.#table[at] ?? dead;
     if (known !== unknown) return known;
     const next = this.#step(state, column);
-    this.#next[at] = next;
+    this.#table[at] = next;
     return next;
   }
 
@@ -176,16 +186,20 @@ export class Automaton {
     if (known !== undefined) return known;
     const number = this.#states.push(state) - 1;
     this.#stateNumbers.set(key, number);
-    this.#reserveRow(number);
+    this.#reserve(number);
+    if (state.escaped) this.#escaped[number] = 1;
     return number;
   }
 
-  #reserveRow(state: number): void {
-    const length = (state + 1) * this.program.nClasses;
-    if (length <= this.#next.length) return;
-    const grown = new Int32Array(2 * this.#next.length).fill(unknown);
-    grown.set(this.#next);
-    this.#next = grown;
+  #reserve(state: number): void {
+    if (state < this.#escaped.length) return;
+    const nStates = 2 * this.#escaped.length;
+    const table = new Int32Array(nStates * this.program.nClasses).fill(unknown);
+    table.set(this.#table);
+    this.#table = table;
+    const escaped = new Uint8Array(nStates);
+    escaped.set(this.#escaped);
+    this.#escaped = escaped;
   }
 }
 

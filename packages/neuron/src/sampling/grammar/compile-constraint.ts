@@ -22,8 +22,8 @@ export interface CompiledConstraint {
   readonly startAfter: readonly number[] | null;
 }
 
-/** About a quarter of a second of work; real schemas take a hundredth of it. */
-const stepsMax = 300_000;
+/** Some tenths of a second of work at the very most; what agents send takes a hundredth of it. */
+const stepsMax = 150_000;
 
 /**
  * Throws `unsupported_parameter` for JSON Schema that cannot be enforced, naming keyword and place, and

@@ -51,3 +51,44 @@ export const use = (rule: Rule): Expression => ({ kind: 'rule', rule });
 export const empty: Expression = { kind: 'sequence', items: [] };
 export const never: Expression = { kind: 'choice', options: [] };
 export const optional = (item: Expression): Expression => choice(empty, item);
+
+/** Deeper than this, texts that begin alike are listed one by one. */
+const sharedPrefixesMax = 100;
+
+/** Any one of these texts; what they begin with in common is there once. */
+export const oneOfTexts = (texts: readonly string[]): Expression => {
+  const encoder = new TextEncoder();
+  return oneOfBytes(
+    [...new Set(texts)].map((literal) => encoder.encode(literal)),
+    0,
+    0,
+  );
+};
+
+function oneOfBytes(literals: readonly Uint8Array[], from: number, depth: number): Expression {
+  if (literals.length === 1 || depth > sharedPrefixesMax) {
+    return choice(...literals.map((literal): Expression => ({ kind: 'bytes', bytes: [...literal.subarray(from)] })));
+  }
+  const byFirst = new Map<number | undefined, Uint8Array[]>();
+  for (const literal of literals) {
+    const group = byFirst.get(literal[from]);
+    if (group === undefined) byFirst.set(literal[from], [literal]);
+    else group.push(literal);
+  }
+  const options = Array.from(byFirst, ([first, group]): Expression => {
+    if (first === undefined) return empty;
+    const to = commonEnd(group, from + 1);
+    return sequence(
+      { kind: 'bytes', bytes: [...(group[0]?.subarray(from, to) ?? [])] },
+      oneOfBytes(group, to, depth + 1),
+    );
+  });
+  return choice(...options);
+}
+
+/** Where the first difference between any of these is, from a place where there is none yet. */
+function commonEnd(literals: readonly Uint8Array[], from: number): number {
+  const first = literals[0] ?? new Uint8Array(0);
+  const differs = first.subarray(from).findIndex((byte, i) => literals.some((literal) => literal[from + i] !== byte));
+  return differs < 0 ? first.length : from + differs;
+}

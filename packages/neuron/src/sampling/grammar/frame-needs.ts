@@ -7,24 +7,44 @@ import { op, unreachable, type Program } from './program.ts';
 
 type Code = Pick<Program, 'ops' | 'a' | 'b' | 'c' | 'targets' | 'limits'>;
 
-/** The instructions each one's count depends on. */
-function successors(code: Code, at: number): readonly number[] {
+/** Calls `visit` with each instruction that the count of `at` depends on. */
+function eachSuccessor(code: Code, at: number, visit: (successor: number) => void): void {
   const a = code.a[at] ?? 0;
   const b = code.b[at] ?? 0;
   switch (code.ops[at] ?? -1) {
     case op.byte:
-      return [b];
+      visit(b);
+      return;
     case op.split:
-      return Array.from(code.targets.subarray(a, a + b));
+      for (let i = a; i < a + b; i++) visit(code.targets[i] ?? 0);
+      return;
     case op.call:
     case op.loop:
-      return [a, b];
+      visit(a);
+      visit(b);
+      return;
     case op.count:
     case op.enough:
-      return [a];
-    default:
-      return [];
+      visit(a);
   }
+}
+
+/** For each instruction those whose count depends on it: `list[starts[i] … starts[i + 1])`. */
+function dependents(code: Code): { starts: Int32Array; list: Int32Array } {
+  const nInstructions = code.ops.length;
+  const ends = new Int32Array(nInstructions + 1);
+  for (let at = 0; at < nInstructions; at++) eachSuccessor(code, at, (on) => (ends[on + 1] = (ends[on + 1] ?? 0) + 1));
+  for (let at = 0; at < nInstructions; at++) ends[at + 1] = (ends[at + 1] ?? 0) + (ends[at] ?? 0);
+  const starts = ends.slice();
+  const list = new Int32Array(ends[nInstructions] ?? 0);
+  for (let at = 0; at < nInstructions; at++) {
+    eachSuccessor(code, at, (on) => {
+      const place = ends[on] ?? 0;
+      list[place] = at;
+      ends[on] = place + 1;
+    });
+  }
+  return { starts, list };
 }
 
 export function frameNeeds(code: Code): Int16Array {
@@ -39,8 +59,11 @@ export function frameNeeds(code: Code): Int16Array {
     switch (code.ops[at] ?? -1) {
       case op.return:
         return 0;
-      case op.split:
-        return Math.min(unreachable, ...successors(code, at).map(needOf));
+      case op.split: {
+        let least = unreachable;
+        for (let i = a; i < a + b; i++) least = Math.min(least, needOf(code.targets[i] ?? 0));
+        return least;
+      }
       case op.call:
         return Math.max(within(a), needOf(b));
       case op.loop:
@@ -53,8 +76,7 @@ export function frameNeeds(code: Code): Int16Array {
     }
   };
 
-  const dependents: number[][] = Array.from({ length: nInstructions }, () => []);
-  for (let at = 0; at < nInstructions; at++) for (const on of successors(code, at)) dependents[on]?.push(at);
+  const { starts, list } = dependents(code);
   const queue = Array.from({ length: nInstructions }, (_, at) => at);
   const queued = new Uint8Array(nInstructions).fill(1);
   // Counts only fall, and by whole frames, so this ends; first in, first out keeps the rounds few.
@@ -64,7 +86,8 @@ export function frameNeeds(code: Code): Int16Array {
     const need = evaluate(at);
     if (need >= needOf(at)) continue;
     needs[at] = need;
-    for (const dependent of dependents[at] ?? []) {
+    for (let i = starts[at] ?? 0; i < (starts[at + 1] ?? 0); i++) {
+      const dependent = list[i] ?? 0;
       if (queued[dependent] === 1) continue;
       queued[dependent] = 1;
       queue.push(dependent);

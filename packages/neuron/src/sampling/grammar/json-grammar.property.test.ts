@@ -121,7 +121,7 @@ describe('text generated under a schema', () => {
         // The text itself shows in a failure.
         expect([text, isValid(JSON.parse(text), schema)]).toEqual([text, true]);
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 

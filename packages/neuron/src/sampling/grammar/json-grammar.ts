@@ -6,7 +6,7 @@
 import { unsupported, type CompileBudget } from './compile-error.ts';
 import { exhausted } from './exhausted.ts';
 import { choice, never, repeat, Rule, sequence, text, use, type Expression } from './expression.ts';
-import { anyString, anyValue, closed, colon, comma, literal, space } from './json-syntax.ts';
+import { anyNumber, anyString, anyValue, closed, colon, comma, oneOfLiterals, space } from './json-syntax.ts';
 import { boundedInteger, boundedNumber } from './number-grammar.ts';
 import type { SchemaDocument, Subschema } from './schema-document.ts';
 import { alternatives, gatherFacts, type Facts, type JsonType } from './schema-facts.ts';
@@ -55,7 +55,7 @@ export class JsonGrammar {
   value(facts: Facts): Expression {
     if (facts.impossible) return never;
     if (facts.values !== null) {
-      return choice(...facts.values.filter((value) => listedValueSatisfies(value, facts, this.budget)).map(literal));
+      return oneOfLiterals(facts.values.filter((value) => listedValueSatisfies(value, facts, this.budget)));
     }
     const types = possibleTypes(facts);
     return types === null ? use(anyValue) : choice(...types.map((type) => this.#typed(type, facts)));
@@ -78,11 +78,9 @@ export class JsonGrammar {
       case 'boolean':
         return choice(text('true'), text('false'));
       case 'integer':
-        return boundedInteger(facts.minimum, facts.maximum);
       case 'number':
-        return boundedNumber(facts.minimum, facts.maximum, facts.path);
       case 'string':
-        return this.#string(facts);
+        return use(this.#leaf(type, facts));
       case 'array':
         return this.#array(facts);
       case 'object':
@@ -92,9 +90,25 @@ export class JsonGrammar {
     }
   }
 
-  #string(facts: Facts): Expression {
-    const free = facts.patterns.length + facts.formats.length + facts.minLength === 0 && facts.maxLength === null;
-    return free ? use(anyString) : jsonString(facts, facts.path, this.budget);
+  /** Numbers and strings under equal limits are one rule, wherever they stand. */
+  #leaf(type: 'integer' | 'number' | 'string', facts: Facts): Rule {
+    const { minimum, maximum, minLength, maxLength, patterns, formats, path } = facts;
+    const isText = type === 'string';
+    const free = isText
+      ? patterns.length + formats.length + minLength === 0 && maxLength === null
+      : maximum === minimum;
+    if (free && isText) return anyString;
+    if (free && type === 'number') return anyNumber;
+    const limits = isText ? [minLength, maxLength, patterns, formats] : [minimum, maximum];
+    const key = `${type} ${JSON.stringify(limits)}`;
+    const known = this.#rules.get(key);
+    if (known !== undefined) return known;
+    const rule = new Rule(() => {
+      if (isText) return jsonString(facts, path, this.budget);
+      return type === 'integer' ? boundedInteger(minimum, maximum) : boundedNumber(minimum, maximum, path);
+    });
+    this.#rules.set(key, rule);
+    return rule;
   }
 
   #array(facts: Facts): Expression {

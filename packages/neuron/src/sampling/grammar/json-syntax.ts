@@ -6,6 +6,7 @@ import {
   byteRange,
   choice,
   empty,
+  oneOfTexts,
   optional,
   repeat,
   Rule,
@@ -43,6 +44,7 @@ const listOf = (open: '{' | '[', item: Expression, close: '}' | ']'): Expression
 
 export const anyObject = new Rule(() => listOf('{', sequence(use(anyString), colon, use(anyValue)), '}'));
 export const anyArray = new Rule(() => listOf('[', use(anyValue), ']'));
+export const anyNumber = new Rule(() => freeNumber);
 export const anyValue: Rule = new Rule(() =>
   choice(use(anyObject), use(anyArray), use(anyString), freeNumber, ...['true', 'false', 'null'].map(text)),
 );
@@ -50,13 +52,22 @@ export const anyValue: Rule = new Rule(() =>
 /** One JSON value, in the layout above; members in the order they are given. */
 export function literal(value: unknown): Expression {
   if (Array.isArray(value)) return bracketed('[', value.map(literal), ']');
-  if (typeof value === 'object' && value !== null) {
+  if (isNested(value)) {
     const members = Object.entries(value).map(([name, member]) =>
       sequence(text(JSON.stringify(name)), colon, literal(member)),
     );
     return bracketed('{', members, '}');
   }
   return text(JSON.stringify(value));
+}
+
+const isNested = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+/** Any one of these values. */
+export function oneOfLiterals(values: readonly unknown[]): Expression {
+  const plain = values.filter((value) => !isNested(value)).map((value) => JSON.stringify(value));
+  const nested = values.filter(isNested).map(literal);
+  return choice(...(plain.length === 0 ? [] : [oneOfTexts(plain)]), ...nested);
 }
 
 function bracketed(open: '{' | '[', items: readonly Expression[], close: '}' | ']'): Expression {

@@ -92,6 +92,7 @@ interface Limit {
 
 /** The shortest decimal that reads back as |value|, written out; it has at most 15 digits. */
 function decimalOf(value: number, keyword: string, path: string): Decimal {
+  if (Math.abs(value) > plainMax) throw unsupported(keyword, path, `${value} is too large`);
   const [mantissa = '0', exponent = '0'] = String(Math.abs(value)).split('e');
   const [whole = '0', fraction = ''] = mantissa.split('.');
   const shift = Number(exponent);
@@ -141,17 +142,24 @@ function fractions(low: Limit | null, high: Limit | null, n: number): Expression
   return withoutPoint ? optional(withPoint) : withPoint;
 }
 
-/** Magnitudes between two limits; the upper one always there. */
+/** How many fraction digits may follow this whole number. */
+const fractionDigits = (whole: bigint): number => decimalDigitsMax - String(whole).length;
+
+/** Magnitudes between two limits. */
 function magnitudes(low: Limit, high: Limit): Expression {
-  const n = decimalDigitsMax - String(high.at.whole).length;
   const [from, to] = [low.at.whole, high.at.whole];
   if (from > to) return never;
-  if (from === to) return sequence(wholes(from, from), fractions(low, high, n));
-  return choice(
-    sequence(wholes(from, from), fractions(low, null, n)),
-    sequence(wholes(from + 1n, to - 1n), fractions(null, null, n)),
-    sequence(wholes(to, to), fractions(null, high, n)),
-  );
+  if (from === to) return sequence(wholes(from, from), fractions(low, high, fractionDigits(from)));
+  const options = [
+    sequence(wholes(from, from), fractions(low, null, fractionDigits(from))),
+    sequence(wholes(to, to), fractions(null, high, fractionDigits(to))),
+  ];
+  // In between, by number of whole digits: the fewer, the more are left for the fraction.
+  for (let first = from + 1n; first < to; first = 10n ** BigInt(String(first).length)) {
+    const last = 10n ** BigInt(String(first).length) - 1n;
+    options.push(sequence(wholes(first, last < to ? last : to - 1n), fractions(null, null, fractionDigits(first))));
+  }
+  return choice(...options);
 }
 
 /** The numbers that satisfy both bounds; `path` names the schema for the error when a bound is too fine. */

@@ -21,7 +21,7 @@ export function regexAutomaton(pattern: string, path: string, budget: CompileBud
   const match = nodes.add({ kind: 'match' });
   const after = nodes.build(anywhere, match);
   const start = nodes.build(anywhere, nodes.build(parseRegex(pattern, path), after));
-  return determinised(nodes.all, start, after, budget);
+  return new SubsetConstruction(nodes.all, after, budget).automaton(start);
 }
 
 class NodeList {
@@ -95,56 +95,120 @@ function characterClasses(nodes: readonly Node[], budget: CompileBudget): CodePo
   return Array.from(classes.values(), codePointSet).filter((set) => set.length > 0);
 }
 
-/** A position is a node; twice it plus one once "end" was passed, after which no character may follow. */
-function closure(nodes: readonly Node[], from: readonly number[], atStart: boolean, budget: CompileBudget): number[] {
-  const seen = new Set<number>();
-  const stack = [...from];
-  for (let position = stack.pop(); position !== undefined; position = stack.pop()) {
-    if (seen.has(position)) continue;
-    seen.add(position);
-    budget.spend(1);
-    const ended = position & 1;
-    const node = nodes[position >> 1];
-    if (node === undefined) continue;
-    if (node.kind === 'split') for (const next of node.next) stack.push(2 * next + ended);
-    else if (node.kind === 'end') stack.push(2 * node.next + 1);
-    else if (node.kind === 'start' && atStart) stack.push(2 * node.next + ended);
-  }
-  const lasting = [...seen].filter((position) => {
-    const kind = nodes[position >> 1]?.kind;
-    return kind === 'match' || (kind === 'set' && (position & 1) === 0);
+/** Nodes from which a match can be reached without a start anchor on the way. */
+function liveNodes(nodes: readonly Node[]): boolean[] {
+  const before: number[][] = nodes.map(() => []);
+  nodes.forEach((node, index) => {
+    if (node.kind === 'split') for (const next of node.next) before[next]?.push(index);
+    else if (node.kind === 'set' || node.kind === 'end') before[node.next]?.push(index);
   });
-  return lasting.sort((a, b) => a - b);
+  const live = new Set(nodes.flatMap((node, index) => (node.kind === 'match' ? [index] : [])));
+  for (const node of live) for (const previous of before[node] ?? []) live.add(previous);
+  return nodes.map((_, index) => live.has(index));
 }
 
-function determinised(
-  nodes: readonly Node[],
-  start: number,
-  after: number,
-  budget: CompileBudget,
-): TextAutomaton | null {
-  const classes = characterClasses(nodes, budget);
-  const whole = closure(nodes, [2 * after], false, budget);
-  const isMatch = (position: number): boolean => nodes[position >> 1]?.kind === 'match';
+/**
+ * The subset construction. A position is a node; twice its number, plus one once "end" was passed, after which no
+ * character may follow.
+ */
+class SubsetConstruction {
+  readonly #nodes: readonly Node[];
+  readonly #budget: CompileBudget;
+  readonly #classes: readonly CodePointSet[];
+  /** By node: 1 for each class it reads. */
+  readonly #reads: readonly (Uint8Array | null)[];
+  /** By position, once asked for: all that is reached from it without reading. */
+  readonly #closures = new Map<number, readonly number[]>();
+  /** Sets of characters by the classes they join: equal ones are one object. */
+  readonly #unions = new Map<string, CodePointSet>();
+  readonly #settled: readonly number[];
+  /** By node: whether a match can follow once the start of the text is behind. */
+  readonly #live: readonly boolean[];
 
-  const keyOf = (positions: readonly number[]): string => {
-    // Once matched without reaching an end anchor, whatever follows matches too.
-    const settled = whole.every((position) => positions.includes(position));
-    return (settled ? whole : positions).join(',');
-  };
-  const build = (key: string, stateOf: (key: string) => number): TextState => {
-    const positions = key === '' ? [] : key.split(',').map(Number);
-    const edges = classes.flatMap((on): TextEdge[] => {
-      const sample = on[0]?.[0] ?? 0;
-      budget.spend(positions.length);
-      const moved = positions.flatMap((position) => {
-        const node = nodes[position >> 1];
-        return node?.kind === 'set' && contains(node.set, sample) ? [2 * node.next] : [];
-      });
-      if (moved.length === 0) return [];
-      return [{ on, to: stateOf(keyOf(closure(nodes, moved, false, budget))) }];
+  constructor(nodes: readonly Node[], after: number, budget: CompileBudget) {
+    this.#nodes = nodes;
+    this.#budget = budget;
+    this.#classes = characterClasses(nodes, budget);
+    budget.spend((nodes.length * this.#classes.length) >> 3);
+    this.#reads = nodes.map((node) =>
+      node.kind === 'set'
+        ? Uint8Array.from(this.#classes, (on) => (contains(node.set, on[0]?.[0] ?? 0) ? 1 : 0))
+        : null,
+    );
+    this.#live = liveNodes(nodes);
+    this.#settled = this.#closure(2 * after);
+  }
+
+  automaton(start: number): TextAutomaton | null {
+    const first = new Set(this.#reach(2 * start, true));
+    if (first.size === 0) return null;
+    return explore(this.#key(first), (key, stateOf) => this.#state(key, stateOf), this.#budget);
+  }
+
+  #state(key: string, stateOf: (key: string) => number): TextState {
+    const positions = key.split(',').map(Number);
+    this.#budget.spend(positions.length);
+    const classesTo = new Map<number, number[]>();
+    this.#classes.forEach((_, index) => {
+      const reached = new Set<number>();
+      for (const position of positions) {
+        const node = this.#nodes[position >> 1];
+        if (node?.kind !== 'set' || this.#reads[position >> 1]?.[index] !== 1) continue;
+        const closure = this.#closure(2 * node.next);
+        this.#budget.spend(closure.length);
+        for (const next of closure) reached.add(next);
+      }
+      if (reached.size === 0) return;
+      const to = stateOf(this.#key(reached));
+      const classes = classesTo.get(to);
+      if (classes === undefined) classesTo.set(to, [index]);
+      else classes.push(index);
     });
-    return { accepting: positions.some(isMatch), edges };
-  };
-  return explore(keyOf(closure(nodes, [2 * start], true, budget)), build, budget);
+    const edges = Array.from(classesTo, ([to, classes]): TextEdge => ({ on: this.#union(classes), to }));
+    return { accepting: positions.some((position) => this.#nodes[position >> 1]?.kind === 'match'), edges };
+  }
+
+  #union(classes: readonly number[]): CodePointSet {
+    const key = classes.join();
+    const known = this.#unions.get(key);
+    if (known !== undefined) return known;
+    const set = codePointSet(classes.flatMap((index) => this.#classes[index] ?? []));
+    this.#unions.set(key, set);
+    return set;
+  }
+
+  #key(positions: ReadonlySet<number>): string {
+    // Once matched without reaching an end anchor, whatever follows matches too.
+    const settled = this.#settled.every((position) => positions.has(position));
+    return settled ? this.#settled.join() : [...positions].sort((a, b) => a - b).join();
+  }
+
+  #closure(from: number): readonly number[] {
+    const known = this.#closures.get(from);
+    if (known !== undefined) return known;
+    const closure = this.#reach(from, false);
+    this.#closures.set(from, closure);
+    return closure;
+  }
+
+  /** The positions that read, or match, reached from one without reading. */
+  #reach(from: number, atStart: boolean): number[] {
+    const seen = new Set<number>();
+    const lasting: number[] = [];
+    const stack = [from];
+    for (let position = stack.pop(); position !== undefined; position = stack.pop()) {
+      if (seen.has(position)) continue;
+      seen.add(position);
+      this.#budget.spend(1);
+      const ended = position & 1;
+      const node = this.#nodes[position >> 1];
+      if (node === undefined) continue;
+      if (node.kind === 'match') lasting.push(position);
+      else if (node.kind === 'set' && ended === 0 && this.#live[node.next] === true) lasting.push(position);
+      else if (node.kind === 'split') for (const next of node.next) stack.push(2 * next + ended);
+      else if (node.kind === 'end') stack.push(2 * node.next + 1);
+      else if (node.kind === 'start' && atStart) stack.push(2 * node.next + ended);
+    }
+    return lasting.sort((a, b) => a - b);
+  }
 }

@@ -4,8 +4,7 @@ import type { Subschema } from './schema-document.ts';
 import type { Facts, JsonType } from './schema-facts.ts';
 import { regexAutomaton } from './regex-automaton.ts';
 import { stringFormats } from './string-formats.ts';
-import { contains } from './code-points.ts';
-import type { TextAutomaton } from './text-automaton.ts';
+import { automatonAccepts, type TextAutomaton } from './text-automaton.ts';
 
 const saysObject = (facts: Facts): boolean =>
   facts.objects.length + facts.required.size + facts.propertyNames.length > 0 ||
@@ -67,23 +66,15 @@ function typeOf(value: unknown): JsonType {
   return 'object';
 }
 
-function accepts(automaton: TextAutomaton | null, text: string): boolean {
-  let at = 0;
-  for (const character of text) {
-    const point = character.codePointAt(0) ?? 0;
-    const edge = automaton?.states[at]?.edges.find(({ on }) => contains(on, point));
-    if (edge === undefined) return false;
-    at = edge.to;
-  }
-  return automaton?.states[at]?.accepting ?? false;
-}
+const acceptedBy = (automaton: TextAutomaton | null, text: string): boolean =>
+  automaton !== null && automatonAccepts(automaton, text);
 
 /** Whether the text satisfies the string keywords. */
 export function textSatisfies(text: string, facts: Facts, budget: CompileBudget): boolean {
   const length = Array.from(text).length;
   if (length < facts.minLength || length > (facts.maxLength ?? Infinity)) return false;
   const patterns = [...facts.patterns, ...facts.formats.map((name) => stringFormats.get(name) ?? '')];
-  return patterns.every((pattern) => accepts(regexAutomaton(pattern, facts.path, budget), text));
+  return patterns.every((pattern) => acceptedBy(regexAutomaton(pattern, facts.path, budget), text));
 }
 
 function numberSatisfies(value: number, { minimum, maximum }: Facts): boolean {

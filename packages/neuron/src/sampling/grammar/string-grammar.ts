@@ -28,11 +28,15 @@ export function limitedText(
   let automaton: TextAutomaton | null = within;
   for (const pattern of shapes) {
     const shape = regexAutomaton(pattern, `${path}/pattern`, budget);
-    automaton = automaton === null || shape === null ? null : both(automaton, shape, budget);
+    automaton = automaton === null || shape === null ? null : meet(automaton, shape, budget);
   }
   if (automaton !== null && (min > 0 || max !== null)) automaton = withLength(automaton, min, max, budget);
   return automaton === null ? never : { kind: 'text', automaton, encoding, min: 0, max: null };
 }
+
+/** Text that both accept; any text costs nothing to meet. */
+const meet = (a: TextAutomaton, b: TextAutomaton, budget: CompileBudget): TextAutomaton | null =>
+  a === anyText ? b : both(a, b, budget);
 
 /** A JSON string, quotes and all. */
 export function jsonString(limits: StringLimits, path: string, budget: CompileBudget): Expression {

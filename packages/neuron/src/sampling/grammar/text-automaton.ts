@@ -2,7 +2,7 @@
  * Deterministic automata over characters, for what may stand in a string. Invariant: from every state an accepting
  * one can be reached, so that generation never runs into a dead end. `null` is the automaton that accepts nothing.
  */
-import { complement, everything, intersect, union, codePointsOf, type CodePointSet } from './code-points.ts';
+import { complement, contains, everything, intersect, union, codePointsOf, type CodePointSet } from './code-points.ts';
 import type { CompileBudget } from './compile-error.ts';
 
 export interface TextEdge {
@@ -22,6 +22,16 @@ export interface TextAutomaton {
 /** Any text at all. */
 export const anyText: TextAutomaton = { states: [{ accepting: true, edges: [{ on: everything, to: 0 }] }] };
 
+export function automatonAccepts({ states }: TextAutomaton, text: string): boolean {
+  let at = 0;
+  for (const point of codePointsOf(text)) {
+    const edge = states[at]?.edges.find(({ on }) => contains(on, point));
+    if (edge === undefined) return false;
+    at = edge.to;
+  }
+  return states[at]?.accepting ?? false;
+}
+
 /** Drops the states that lead nowhere, joins parallel edges; null when the start is among them. */
 export function trimmed(states: readonly TextState[]): TextAutomaton | null {
   const before: number[][] = states.map(() => []);
@@ -36,7 +46,9 @@ export function trimmed(states: readonly TextState[]): TextAutomaton | null {
       const sets = new Map<number, CodePointSet>();
       for (const { on, to } of states[index]?.edges ?? []) {
         const place = places.get(to);
-        if (place !== undefined && on.length > 0) sets.set(place, union(sets.get(place) ?? [], on));
+        if (place === undefined || on.length === 0) continue;
+        const parallel = sets.get(place);
+        sets.set(place, parallel === undefined ? on : union(parallel, on));
       }
       return {
         accepting: states[index]?.accepting ?? false,

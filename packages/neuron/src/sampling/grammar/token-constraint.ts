@@ -147,7 +147,7 @@ export class TokenConstraint {
     if (mask.kind === 'few' && mask.ids.length === 0 && !mayEnd) {
       throw new CortexError('internal_error', 'no token of the vocabulary can continue the output under its grammar');
     }
-    applyMask(mask, logits);
+    applyMask(mask, logits, this.#grammar.trie.nVocab);
   }
 
   /** The state, moved over when the grammar's automaton was started afresh. */

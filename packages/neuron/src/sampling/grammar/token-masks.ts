@@ -2,14 +2,16 @@
  * Which tokens may come next in a state of the automaton: those whose bytes it can read. Masks are found by walking the
  * vocabulary's trie and kept, so that a state met again, or one that does the same elsewhere, costs no walk.
  */
-import type { Automaton } from './automaton.ts';
-import { dead } from './automaton.ts';
+import { type Automaton, dead, unknown } from './automaton.ts';
 import { StateSplitter } from './state-split.ts';
+import { exhausted } from './exhausted.ts';
 import type { VocabularyTrie } from './vocabulary-trie.ts';
 
 export type TokenMask =
-  /** The allowed tokens. */
+  /** Only these are allowed. */
   | { readonly kind: 'few'; readonly ids: Int32Array }
+  /** All but these are allowed. */
+  | { readonly kind: 'most'; readonly barred: Int32Array }
   /** A bit per token, 1 for allowed. */
   | { readonly kind: 'many'; readonly words: Uint32Array };
 
@@ -50,7 +52,7 @@ export class TokenMasks {
         this.#walk(outer, node + 1, this.#trie.endOf[node] ?? 0, all, null);
       }
     }
-    return remember(this.#whole, key, compact(all));
+    return remember(this.#whole, key, compact(all, this.#trie.nVocab));
   }
 
   #innerMask(inner: number): InnerMask {
@@ -66,12 +68,20 @@ export class TokenMasks {
   #walk(state: number, from: number, to: number, words: Uint32Array, escapes: number[] | null): void {
     if (from >= to) return;
     const automaton = this.#automaton;
+    const { classOfByte, nClasses } = automaton.program;
     const { byteOf, depthOf, endOf, firstToken, tokens } = this.#trie;
     const path = this.#path;
+    let { table } = automaton;
     path[depthOf[from] ?? 0] = state;
     for (let node = from; node < to;) {
       const depth = depthOf[node] ?? 0;
-      const next = automaton.advance(path[depth] ?? dead, byteOf[node] ?? 0);
+      const byte = byteOf[node] ?? 0;
+      const before = path[depth] ?? 0;
+      let next = table[before * nClasses + (classOfByte[byte] ?? 0)] ?? dead;
+      if (next === unknown) {
+        next = automaton.advance(before, byte);
+        ({ table } = automaton);
+      }
       if (next === dead) {
         node = endOf[node] ?? to;
         continue;
@@ -105,43 +115,59 @@ function bitCount(word: number): number {
   return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** As a list when that is shorter. */
-function compact(words: Uint32Array): TokenMask {
+/** Lists up to this share of the vocabulary are written faster than bits are read. */
+const listedShareMax = 1 / 8;
+
+/** As a list, of what is allowed or of what is not, when one is short. */
+function compact(words: Uint32Array, nVocab: number): TokenMask {
   let nAllowed = 0;
   for (const word of words) nAllowed += bitCount(word);
-  if (nAllowed >= words.length) return { kind: 'many', words };
-  const ids = new Int32Array(nAllowed);
-  let place = 0;
-  words.forEach((word, index) => {
-    for (let left = word; left !== 0; left &= left - 1) {
-      ids[place++] = 32 * index + 31 - Math.clz32(left & -left);
-    }
-  });
-  return { kind: 'few', ids };
+  if (nAllowed <= nVocab * listedShareMax) return { kind: 'few', ids: idsOf(words, nAllowed, 0) };
+  const nBarred = nVocab - nAllowed;
+  if (nBarred > nVocab * listedShareMax) return { kind: 'many', words };
+  // The last word's bits beyond the vocabulary come last, after all `nBarred` ids.
+  return { kind: 'most', barred: idsOf(words, nBarred, 0xffffffff) };
 }
 
-/** Sets the logits of all other tokens to -Infinity, also those beyond the vocabulary. */
-export function applyMask(mask: TokenMask, logits: Float32Array): void {
-  if (mask.kind === 'few') {
-    const kept = Float32Array.from(mask.ids, (id) => logits[id] ?? -Infinity);
-    logits.fill(-Infinity);
-    mask.ids.forEach((id, i) => {
-      logits[id] = kept[i] ?? -Infinity;
-    });
-    return;
-  }
-  const { words } = mask;
+/** The first n ids whose bits, flipped by `flip`, are set. */
+function idsOf(words: Uint32Array, n: number, flip: number): Int32Array {
+  const ids = new Int32Array(n);
+  let place = 0;
   for (let index = 0; index < words.length; index++) {
-    const word = words[index] ?? 0;
-    if (word === 0xffffffff) continue;
-    const first = 32 * index;
-    if (word === 0) {
-      logits.fill(-Infinity, first, first + 32);
-      continue;
-    }
-    for (let bit = 0; bit < 32; bit++) {
-      if (((word >>> bit) & 1) === 0 && first + bit < logits.length) logits[first + bit] = -Infinity;
+    for (let left = (words[index] ?? 0) ^ flip; left !== 0 && place < n; left &= left - 1) {
+      ids[place++] = 32 * index + 31 - Math.clz32(left & -left);
     }
   }
-  logits.fill(-Infinity, 32 * words.length);
+  return ids;
+}
+
+/** Sets the logits of all other tokens to -Infinity, also those beyond the vocabulary of `nVocab`. */
+export function applyMask(mask: TokenMask, logits: Float32Array, nVocab: number): void {
+  switch (mask.kind) {
+    case 'few': {
+      const kept = Float32Array.from(mask.ids, (id) => logits[id] ?? -Infinity);
+      logits.fill(-Infinity);
+      for (let i = 0; i < kept.length; i++) logits[mask.ids[i] ?? 0] = kept[i] ?? -Infinity;
+      return;
+    }
+    case 'most':
+      for (const id of mask.barred) logits[id] = -Infinity;
+      logits.fill(-Infinity, nVocab);
+      return;
+    case 'many':
+      applyBits(mask.words, logits);
+      logits.fill(-Infinity, nVocab);
+      return;
+    default:
+      exhausted(mask);
+  }
+}
+
+function applyBits(words: Uint32Array, logits: Float32Array): void {
+  for (let index = 0; index < words.length; index++) {
+    const first = 32 * index;
+    for (let barred = ~(words[index] ?? 0); barred !== 0; barred &= barred - 1) {
+      logits[first + 31 - Math.clz32(barred & -barred)] = -Infinity;
+    }
+  }
 }

@@ -5,9 +5,9 @@
  */
 import { CortexError } from '@cortex/core';
 import { CompileBudget, invalidSchema, unsupported } from './compile-error.ts';
-import { choice, empty, never, repeat, Rule, sequence, text, use, type Expression } from './expression.ts';
+import { choice, empty, never, oneOfTexts, repeat, Rule, sequence, text, use, type Expression } from './expression.ts';
 import { JsonGrammar } from './json-grammar.ts';
-import { colon, leadingSpace } from './json-syntax.ts';
+import { colon, leadingSpace, oneOfLiterals } from './json-syntax.ts';
 import { regexAutomaton } from './regex-automaton.ts';
 import { SchemaDocument, type Subschema } from './schema-document.ts';
 import { alternatives, type Facts } from './schema-facts.ts';
@@ -143,13 +143,11 @@ function rawValues(facts: Facts, grammar: JsonGrammar): RawValue[] {
 
 /** Strings as they are, other values as JSON. */
 function listedValues(facts: Facts, grammar: JsonGrammar): Expression {
-  const options = (facts.values ?? []).filter((value) => listedValueSatisfies(value, facts, grammar.budget));
-  return choice(
-    ...options.map((value) => {
-      if (typeof value !== 'string') return grammar.value({ ...facts, values: [value] });
-      if (`\n${value}`.includes(closingLine))
-        throw unsupported('enum', facts.path, `a value holds "${closingLine.trim()}"`);
-      return text(value);
-    }),
-  );
+  const values = (facts.values ?? []).filter((value) => listedValueSatisfies(value, facts, grammar.budget));
+  const texts = values.filter((value) => typeof value === 'string');
+  if (texts.some((value) => structural.some((tag) => `\n${value}`.includes(tag)))) {
+    throw unsupported('enum', facts.path, 'a value holds a line that begins like a closing tag');
+  }
+  const others = oneOfLiterals(values.filter((value) => typeof value !== 'string'));
+  return texts.length === 0 ? others : choice(oneOfTexts(texts), others);
 }

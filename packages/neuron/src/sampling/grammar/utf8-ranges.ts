@@ -11,7 +11,14 @@ export type ByteSequence = readonly (readonly ByteRange[])[];
 /** Last code point that takes one, two, three, four bytes. */
 const lastOfLength = [0x7f, 0x7ff, 0xffff, 0x10ffff] as const;
 
-const encode = (codePoint: number): number[] => [...new TextEncoder().encode(String.fromCodePoint(codePoint))];
+/** Lead byte without data bits, by length. */
+const leads = [0, 0, 0xc0, 0xe0, 0xf0] as const;
+
+function encode(codePoint: number, length: number): number[] {
+  const bytes: number[] = [];
+  for (let i = length - 1; i > 0; i--) bytes.push(0x80 | ((codePoint >> (6 * (i - 1))) & 0x3f));
+  return [(leads[length] ?? 0) | (codePoint >> (6 * (length - 1))), ...bytes];
+}
 
 /** Splits until all encodings of a piece differ only in whole trailing bytes, so that they form a box. */
 function split(first: number, last: number, into: ByteSequence[]): void {
@@ -37,8 +44,8 @@ function split(first: number, last: number, into: ByteSequence[]): void {
       return;
     }
   }
-  const low = encode(first);
-  const high = encode(last);
+  const low = encode(first, length);
+  const high = encode(last, length);
   into.push(low.map((byte, i): readonly ByteRange[] => [[byte, high[i] ?? byte]]));
 }
 
