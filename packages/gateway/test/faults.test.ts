@@ -6,8 +6,9 @@ import type { FakeModel, Fault } from './fake-neuron/settings.ts';
 import { ask, protocols, type Outcome } from './protocols.ts';
 import { eventually, startEdge, type Edge } from './start-edge.ts';
 
-const deadlineMs = 250;
-const config = `
+const deadlineMs = 500;
+/** Only where a deadline is the point: on a busy machine, anything may take this long. */
+const tight = `
 [proxy]
 first_token_timeout_secs = ${deadlineMs / 1000}
 token_gap_timeout_secs = ${deadlineMs / 1000}
@@ -17,6 +18,7 @@ answer_timeout_secs = ${deadlineMs / 1000}
 interface Setting {
   readonly fault?: Fault;
   readonly model?: Partial<FakeModel>;
+  readonly tight?: true;
   /** Before the request. */
   readonly prepare?: (edge: Edge, node: FakeNeuron) => Promise<void>;
   /** While it runs. */
@@ -37,14 +39,15 @@ const settings: Readonly<Record<string, Setting>> = {
   'connection reset before the first token': { fault: { kind: 'reset_mid_stream', after_tokens: 0 } },
   'connection reset after three tokens': { fault: { kind: 'reset_mid_stream', after_tokens: 3 } },
   'stream ends early, without `[DONE]`': { fault: { kind: 'end_without_done', after_tokens: 3 } },
-  'silence before the first token': { fault: { kind: 'stall', after_tokens: 0 } },
-  'silence instead of an answer': { fault: { kind: 'stall', after_tokens: 0 } },
-  'silence after three tokens': { fault: { kind: 'stall', after_tokens: 3 } },
-  'headers slower than the first-token deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 } },
-  'headers slower than the answer deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 } },
-  'slow headers within the deadline': { fault: { kind: 'slow_headers', ms: deadlineMs / 5 } },
+  'silence before the first token': { fault: { kind: 'stall', after_tokens: 0 }, tight: true },
+  'silence instead of an answer': { fault: { kind: 'stall', after_tokens: 0 }, tight: true },
+  'silence after three tokens': { fault: { kind: 'stall', after_tokens: 3 }, tight: true },
+  'headers slower than the first-token deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 }, tight: true },
+  'headers slower than the answer deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 }, tight: true },
+  'slow headers within the deadline': { fault: { kind: 'slow_headers', ms: deadlineMs / 5 }, tight: true },
   'a prefill longer than the deadline, with keepalive comments': {
     model: { first_token_ms: deadlineMs * 1.6, keepalive_ms: deadlineMs / 5 },
+    tight: true,
   },
   'status 500': { fault: { kind: 'status', status: 500, code: 'internal_error', message: 'a bug' } },
   'status 503 with `Retry-After: 7`': { fault: { kind: 'status', status: 503, code: 'overloaded', retry_after: 7 } },
@@ -96,7 +99,7 @@ const inWords = (outcome: Outcome): string => {
 const run = async (row: Row, protocol: (typeof protocols)[number], nNodes: number): Promise<string> => {
   const setting = settings[row.fault];
   if (setting === undefined) throw new Error(`docs/faults.md names a fault that nobody makes: ${row.fault}`);
-  const edge = await startEdge({ config, nNodes, model: setting.model ?? {} });
+  const edge = await startEdge({ config: setting.tight === true ? tight : '', nNodes, model: setting.model ?? {} });
   try {
     const { node } = edge;
     await setting.prepare?.(edge, node);

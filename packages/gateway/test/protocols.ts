@@ -1,7 +1,7 @@
 /** One question in each protocol the gateway speaks, and how its answer ended, read from the bare bytes. */
 import { SseFrames } from '../src/proxy/sse-frames.ts';
 
-export const protocols = ['chat'] as const;
+export const protocols = ['chat', 'completions', 'messages', 'responses'] as const;
 export type Protocol = (typeof protocols)[number];
 
 export type Outcome =
@@ -53,7 +53,57 @@ const chat: ProtocolProbe = {
   },
 };
 
-const probes: Readonly<Record<Protocol, ProtocolProbe>> = { chat };
+const completions: ProtocolProbe = {
+  ...chat,
+  path: '/v1/completions',
+  body: (stream) => ({ model: 'm', stream, prompt: 'hello' }),
+  readStream: (events) => {
+    const last = events.at(-1)?.data ?? '';
+    if (last !== '[DONE]') return { kind: 'in_stream', code: String(errorOf(JSON.parse(last) as Json)['code']) };
+    const pieces = events.slice(0, -1).map(({ data }) => JSON.parse(data) as { choices: { text: string }[] });
+    return { kind: 'answered', complete: pieces.map(({ choices }) => choices[0]?.text ?? '').join('') === fakeAnswer };
+  },
+};
+
+const messages: ProtocolProbe = {
+  path: '/v1/messages',
+  headers: { 'anthropic-version': '2023-06-01' },
+  body: (stream) => ({ model: 'm', max_tokens: 100, stream, messages: [{ role: 'user', content: 'hello' }] }),
+  code: (body) => (body['type'] === 'error' ? String(errorOf(body)['code']) : 'not in the envelope'),
+  isWhole: (body) => body['type'] === 'message' && JSON.stringify(body['content']).includes(fakeAnswer),
+  readStream: (events) => {
+    const last = events.at(-1);
+    if (last?.event === 'error') return { kind: 'in_stream', code: messages.code(JSON.parse(last.data) as Json) };
+    const text = events
+      .filter(({ event }) => event === 'content_block_delta')
+      .map(({ data }) => (JSON.parse(data) as { delta: { text: string } }).delta.text)
+      .join('');
+    const nStarts = events.filter(({ event }) => event === 'message_start').length;
+    return { kind: 'answered', complete: last?.event === 'message_stop' && text === fakeAnswer && nStarts === 1 };
+  },
+};
+
+const responses: ProtocolProbe = {
+  path: '/v1/responses',
+  headers: {},
+  body: (stream) => ({ model: 'm', stream, input: 'hello' }),
+  code: (body) => String(errorOf(body)['code']),
+  isWhole: (body) => body['status'] === 'completed' && JSON.stringify(body['output']).includes(fakeAnswer),
+  readStream: (events) => {
+    const last = events.at(-1);
+    const { response } = JSON.parse(last?.data ?? '{}') as { response?: Json };
+    if (last?.event === 'response.failed') return { kind: 'in_stream', code: responses.code(response ?? {}) };
+    const text = events
+      .filter(({ event }) => event === 'response.output_text.delta')
+      .map(({ data }) => (JSON.parse(data) as { delta: string }).delta)
+      .join('');
+    const numbers = events.map(({ data }) => (JSON.parse(data) as { sequence_number: number }).sequence_number);
+    const inOrder = numbers.every((number, i) => number === i);
+    return { kind: 'answered', complete: last?.event === 'response.completed' && text === fakeAnswer && inOrder };
+  },
+};
+
+const probes: Readonly<Record<Protocol, ProtocolProbe>> = { chat, completions, messages, responses };
 
 const eventsOf = (bytes: Buffer): { readonly event: string | null; readonly data: string }[] =>
   new SseFrames().push(bytes).flatMap((frame) => {

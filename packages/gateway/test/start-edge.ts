@@ -10,7 +10,7 @@ import { NodePools } from '../src/proxy/node-pools.ts';
 import { RemoteImages, type RemoteImagesOptions } from '../src/proxy/remote-images.ts';
 import { proxySettings } from '../src/proxy/settings.ts';
 import type { Dialect } from '../src/translate/contract.ts';
-import { chatDialect, completionsDialect, embeddingsDialect } from '../src/translate/passthrough.ts';
+import { dialects } from '../src/translate/dialects.ts';
 import { FakeNeuron } from './fake-neuron/fake-neuron.ts';
 import { newModel, type FakeModel } from './fake-neuron/settings.ts';
 import { StaticFleet, type StaticFleetOptions } from './static-fleet.ts';
@@ -91,11 +91,7 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
       metrics,
       log: pino({ level: 'debug' }, sink),
       version: { name: 'cortex', version: '0.0.0', node: process.version },
-      dialects: options.dialects ?? {
-        '/v1/chat/completions': chatDialect,
-        '/v1/completions': completionsDialect,
-        '/v1/embeddings': embeddingsDialect,
-      },
+      dialects: options.dialects ?? dialects,
     },
     { bodyBytesMax: config.gateway.body_limit_mb * 1024 * 1024 },
   );

@@ -138,10 +138,11 @@ export class StreamRelay implements Relay {
     const heard = this.#tap.read(frame);
     if (heard.kind === 'done') {
       this.#commit();
+      const last = this.#render(frame, heard);
       this.#done = true;
       // Whoever reads the record may do so as soon as the client has the end.
       this.#record();
-      reply.end(this.#render(frame, heard));
+      reply.end(last);
       this.#watch.expect('end of its stream', closeMs);
       return;
     }

@@ -9,6 +9,7 @@ export class SilenceWatch implements Disposable {
   readonly #node: string;
   readonly #end: (reason: CortexError) => void;
   #timer: NodeJS.Timeout | null = null;
+  #lastChance: NodeJS.Immediate | null = null;
   #limitMs = 0;
   #expected = '';
 
@@ -24,7 +25,7 @@ export class SilenceWatch implements Disposable {
   expect(what: string, limitMs: number): void {
     this.#expected = what;
     if (this.#timer !== null && this.#limitMs === limitMs) {
-      this.#timer.refresh();
+      this.alive();
       return;
     }
     this.pause();
@@ -34,11 +35,13 @@ export class SilenceWatch implements Disposable {
 
   /** A sign of life. */
   alive(): void {
+    this.#dropLastChance();
     this.#timer?.refresh();
   }
 
   /** The node is not what is waited for. `expect` starts it again. */
   pause(): void {
+    this.#dropLastChance();
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
@@ -53,8 +56,16 @@ export class SilenceWatch implements Disposable {
     this.#end(CortexError.from(this.#client.reason));
   };
 
+  #dropLastChance(): void {
+    if (this.#lastChance !== null) clearImmediate(this.#lastChance);
+    this.#lastChance = null;
+  }
+
+  /** A busy event loop runs late timers before it reads its sockets: what lies there already is a sign of life. */
   readonly #expire = (): void => {
-    const message = `node ${this.#node} sent no ${this.#expected} within ${this.#limitMs / 1000} s`;
-    this.#end(new CortexError('upstream_timeout', message, { facts: { node: this.#node } }));
+    this.#lastChance = setImmediate(() => {
+      const message = `node ${this.#node} sent no ${this.#expected} within ${this.#limitMs / 1000} s`;
+      this.#end(new CortexError('upstream_timeout', message, { facts: { node: this.#node } }));
+    });
   };
 }
