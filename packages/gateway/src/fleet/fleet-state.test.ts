@@ -332,6 +332,21 @@ describe('making room', () => {
     expect(fleet.ending(ticket)).toBe('grant one');
   });
 
+  it('goes on while the node says that the memory it has made is still too little', () => {
+    const small = ['x', 'y', 'z'].map((id) => ({ id, mb: 4000 }));
+    const setup: SimNodeSetup = {
+      name: 'one',
+      deviceMb: [12_000],
+      models: [...small, { id: 'big', mb: 11_000, claimsMb: 1000 }],
+      loaded: ['x', 'y', 'z'],
+    };
+    const fleet = settled([setup]);
+    const ticket = fleet.request('big');
+    fleet.run(9000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+    expect(fleet.loadedOn('one')).toEqual(['big']);
+  });
+
   it('refuses when only pinned models or those of a higher class hold the memory', () => {
     const pinned = profiles({ id: 'a', pinned_on: ['one'] }, { id: 'b' });
     const fleet = settled([one(['a'])], simConfig([one()], { profiles: pinned }));

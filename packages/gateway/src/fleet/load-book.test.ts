@@ -66,10 +66,12 @@ describe('the memory to keep for a model', () => {
     expect(lessons.needMb('m', 'n', said, profile, 0)).toBe(7000);
   });
 
-  it('is more than what a load was refused with, and such a load is tried again at once, once', () => {
+  it('is more than what a load was refused with, and such a load is tried again at once while it gets more', () => {
     const lessons = book();
     lessons.failed('m', 'n', tooBig, 7500, 0);
     expect(lessons.needMb('m', 'n', said, undefined, 0)).toBe(7501);
+    expect(lessons.coolDown('m', 'n', 0)).toBeNull();
+    lessons.failed('m', 'n', tooBig, 8500, 0);
     expect(lessons.coolDown('m', 'n', 0)).toBeNull();
     lessons.failed('m', 'n', tooBig, 8500, 0);
     expect(lessons.coolDown('m', 'n', 0)).not.toBeNull();

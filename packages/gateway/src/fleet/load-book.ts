@@ -60,16 +60,18 @@ export class LoadBook {
 
   /**
    * @param evictableMb free memory on its devices where other models could still make more; null where nothing could.
-   * A load refused for memory then corrects the estimate and is tried again at once, once.
+   * A load refused for memory then corrects the estimate, and is tried again at once while that brings it more.
    */
   failed(modelId: string, node: string, error: CortexError, evictableMb: number | null, nowMs: number): void {
     const key = at(modelId, node);
     const inARow = (this.#failures.get(key)?.inARow ?? 0) + 1;
     const { coolDownMs, coolDownMaxMs } = this.#policy;
-    const retriable = error.code === 'insufficient_vram' && evictableMb !== null;
-    if (retriable) remember(this.#refused, key, { mb: evictableMb, untilMs: nowMs + coolDownMaxMs });
-    const pauseMs = Math.min(coolDownMaxMs, coolDownMs * 2 ** Math.min(inARow - 1, 30));
-    remember(this.#failures, key, { untilMs: retriable && inARow === 1 ? nowMs : nowMs + pauseMs, error, inARow });
+    const refusedMb = this.#refusedMb(key, nowMs);
+    const learns =
+      error.code === 'insufficient_vram' && evictableMb !== null && (refusedMb === null || evictableMb > refusedMb);
+    if (learns) remember(this.#refused, key, { mb: evictableMb, untilMs: nowMs + coolDownMaxMs });
+    const pauseMs = learns ? 0 : Math.min(coolDownMaxMs, coolDownMs * 2 ** Math.min(inARow - 1, 30));
+    remember(this.#failures, key, { untilMs: nowMs + pauseMs, error, inARow });
   }
 
   coolDown(modelId: string, node: string, nowMs: number): CoolDown | null {
@@ -105,7 +107,13 @@ export class LoadBook {
     nowMs: number,
   ): number | null {
     const expected = entry?.vramNeededMb ?? profile?.vram_mb ?? this.#measuredMb.get(modelId) ?? null;
-    const refused = this.#refused.get(at(modelId, node));
-    return refused === undefined || refused.untilMs <= nowMs ? expected : Math.max(expected ?? 0, refused.mb + 1);
+    const refusedMb = this.#refusedMb(at(modelId, node), nowMs);
+    return refusedMb === null ? expected : Math.max(expected ?? 0, refusedMb + 1);
+  }
+
+  /** Free memory that was too little, as long as that is worth believing. */
+  #refusedMb(key: string, nowMs: number): number | null {
+    const refused = this.#refused.get(key);
+    return refused === undefined || refused.untilMs <= nowMs ? null : refused.mb;
   }
 }

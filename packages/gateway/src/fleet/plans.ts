@@ -6,7 +6,8 @@
 import { CortexError } from '@cortex/core';
 import { freeMb, residentsOn } from '../routing/memory.ts';
 import type { PlaceableSite } from '../routing/place-model.ts';
-import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
+import type { UnloadMode } from './events.ts';
+import type { FleetData, ModelRecord, NodeRecord, Operation, Plan } from './fleet-data.ts';
 
 const recordFor = (data: FleetData, plan: Plan): ModelRecord =>
   plan.node.models.get(plan.modelId) ?? data.addRecord(plan.node, plan.modelId);
@@ -79,8 +80,8 @@ const startVictimUnload = (data: FleetData, plan: Plan, victim: ModelRecord): vo
 export const startUnload = (
   data: FleetData,
   entry: ModelRecord,
-  purpose: Parameters<typeof data.operations.set>[1]['purpose'],
-  mode: 'refuse' | 'wait' | 'force',
+  purpose: Operation['purpose'],
+  mode: UnloadMode,
 ): void => {
   const id = data.nextId();
   data.operations.set(id, { id, entry, purpose });
@@ -127,7 +128,7 @@ export const dropPlan = (data: FleetData, plan: Plan): void => {
   record.loadingSinceMs = null;
 };
 
-export const finishPlan = (data: FleetData, plan: Plan, record: ModelRecord): void => {
+const finishPlan = (data: FleetData, plan: Plan, record: ModelRecord): void => {
   const loadMs = data.nowMs - (record.loadingSinceMs ?? plan.startedMs);
   data.book.loaded(record.id, plan.node.name, loadMs, record.vramUsedMb);
   dropPlan(data, plan);

@@ -2,12 +2,12 @@
  * Who waits gets a slot, a load, or an answer why not. Grants come first, so a model that has just been loaded serves
  * its whole batch before anybody may take its place; loads are decided for the longest wait first.
  */
+import type { CortexError } from '@cortex/core';
+import { resolveIn } from '../routing/catalogue.ts';
 import { circuitAllows, circuitGranted } from '../routing/circuit.ts';
 import { decidePlacement, type Demand } from '../routing/decide-placement.ts';
 import { pickNode, type Pick } from '../routing/pick-node.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
-import { resolveIn } from '../routing/catalogue.ts';
-import type { CortexError } from '@cortex/core';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
 import { dropPlan, startPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
@@ -23,9 +23,9 @@ const demandOf = (data: FleetData, waiter: Waiter): Demand => ({
   onlyNode: waiter.onlyNode,
 });
 
-const recordsOf = (data: FleetData, modelId: string): readonly ModelRecord[] => data.byModel.get(modelId) ?? noRecords;
-
 const noRecords: readonly ModelRecord[] = [];
+
+const recordsOf = (data: FleetData, modelId: string): readonly ModelRecord[] => data.byModel.get(modelId) ?? noRecords;
 
 const pick = (data: FleetData, waiter: Waiter): Pick =>
   pickNode(recordsOf(data, waiter.modelId), {

@@ -5,7 +5,7 @@ import type { DeviceView } from '../routing/topology.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
 import { planProgress } from './housekeeping.ts';
 
-export interface DeviceSnapshot {
+interface DeviceSnapshot {
   readonly index: number;
   readonly name: string;
   readonly backend: string;
@@ -21,7 +21,7 @@ export interface DeviceSnapshot {
   readonly poisoned_reason: string | null;
 }
 
-export interface NodeModelSnapshot {
+interface NodeModelSnapshot {
   readonly id: string;
   readonly status: 'loaded' | 'loading' | 'unloading' | 'available' | 'failed';
   readonly devices: readonly number[];

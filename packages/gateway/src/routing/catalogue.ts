@@ -7,7 +7,7 @@ import { neverFits } from './memory.ts';
 import { resolveModel } from './resolve-model.ts';
 import type { ModelOnNode, NodeView, Topology } from './topology.ts';
 
-export type ModelState = 'loaded' | 'loading' | 'available';
+type ModelState = 'loaded' | 'loading' | 'available';
 
 /** One entry of `/v1/models`, beside what each protocol's own list wants. Plain JSON. */
 export interface CatalogueModel {
@@ -34,13 +34,13 @@ export interface CatalogueModel {
   } | null;
 }
 
-export const stateOf = (entry: ModelOnNode): ModelState => {
+const stateOf = (entry: ModelOnNode): ModelState => {
   if (entry.operation === 'load' || entry.status === 'loading') return 'loading';
   return entry.status === 'loaded' && entry.operation === null && !entry.poisoned ? 'loaded' : 'available';
 };
 
 /** Could this node load a model that it has no files of? */
-export const isFeasible = (node: NodeView, profile: ModelProfile): boolean =>
+const isFeasible = (node: NodeView, profile: ModelProfile): boolean =>
   node.kind === 'neuron' &&
   node.reach === 'up' &&
   (profile.pinned_on.length === 0 || profile.pinned_on.includes(node.name)) &&

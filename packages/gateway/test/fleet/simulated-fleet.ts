@@ -13,6 +13,8 @@ import { isPinned } from '../../src/routing/residency.ts';
 export interface SimModel {
   readonly id: string;
   readonly mb: number;
+  /** What it says it needs; a load that then does not fit is refused by the node. */
+  readonly claimsMb?: number;
   readonly slots?: number;
   readonly loadMs?: number;
   readonly capabilities?: readonly string[];
@@ -332,7 +334,11 @@ export class SimulatedFleet {
     this.#later(this.#latencyMs(), () => {
       if (!reaches()) return this.#fail(plan, new CortexError('upstream_disconnected', 'connection refused'));
       if (node.failLoads !== null) return this.#fail(plan, node.failLoads);
-      this.#loads(node, copy, request.devices ?? []);
+      const devices = request.devices ?? [];
+      const fits = devices.every((device) => this.freeMb(node, device) >= copy.model.mb / devices.length);
+      if (!fits && copy.model.claimsMb !== undefined)
+        return this.#fail(plan, new CortexError('insufficient_vram', 'out of memory'));
+      this.#loads(node, copy, devices);
       this.#later(this.#latencyMs(), () => this.handle({ kind: 'load_accepted', plan }));
     });
   }
@@ -472,7 +478,7 @@ const reported = ({ model, status, devices, error }: Copy): NodeModel => ({
   status,
   devices: [...devices],
   vram_used_mb: status === 'loaded' || status === 'unloading' ? model.mb : 0,
-  vram_needed_mb: model.mb,
+  vram_needed_mb: model.claimsMb ?? model.mb,
   capabilities: [...(model.capabilities ?? ['text'])],
   limit: { context: model.context ?? 32_768 },
   servable: { ok: true },

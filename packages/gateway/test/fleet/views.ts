@@ -11,7 +11,7 @@ export interface NodeFacts extends Partial<Omit<NodeView, 'name' | 'models' | 'd
   readonly devices?: readonly (number | Partial<DeviceView>)[];
 }
 
-export const deviceView = (facts: number | Partial<DeviceView>, index: number): DeviceView => {
+const deviceView = (facts: number | Partial<DeviceView>, index: number): DeviceView => {
   const known = typeof facts === 'number' ? { totalMb: facts } : facts;
   const totalMb = known.totalMb ?? 16_000;
   const freeMb = known.freeMb ?? totalMb;
