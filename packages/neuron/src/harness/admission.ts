@@ -1,0 +1,97 @@
+/**
+ * The bounded queue in front of one model. The device's own run loop decides the order; here is counted how many
+ * requests wait, so that one too many is answered at once and not after a minute.
+ */
+import { CortexError } from '@cortex/core';
+
+export interface AdmissionOptions {
+  readonly modelId: string;
+  /** Sequences that run at once. */
+  readonly nSlots: number;
+  /** Requests that may wait. */
+  readonly queueMax: number;
+  readonly now?: () => number;
+}
+
+/** One request's place. */
+export interface Place {
+  /** The device has begun with it. */
+  admitted(): void;
+  /** It has ended, in whatever way. Only the first call counts. */
+  leave(): void;
+}
+
+const retrySecsMax = 60;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #now: () => number;
+  #nWaiting = 0;
+  #nLive = 0;
+  /** Sequences of all live requests, waiting ones too. */
+  #nSequences = 0;
+  #nRejected = 0;
+  /** Of ended requests, recent ones weighing more. */
+  #meanMs: number | null = null;
+
+  constructor(options: AdmissionOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  get nWaiting(): number {
+    return this.#nWaiting;
+  }
+  get nRunning(): number {
+    return this.#nLive - this.#nWaiting;
+  }
+  get nRejected(): number {
+    return this.#nRejected;
+  }
+
+  /** @throws CortexError `rate_limit_exceeded` where `nSequences` more would have to wait and the queue is full. */
+  enter(nSequences: number): Place {
+    const { nSlots, queueMax } = this.#options;
+    // A request that has all the slots to itself never waits, however many sequences it asks for.
+    const waits = this.#nSequences > 0 && this.#nSequences + nSequences > nSlots;
+    if (waits && this.#nWaiting >= queueMax) throw this.#full();
+    this.#nLive += 1;
+    this.#nSequences += nSequences;
+    if (waits) this.#nWaiting += 1;
+    return this.#place(nSequences, waits);
+  }
+
+  #place(nSequences: number, waits: boolean): Place {
+    const startedMs = this.#now();
+    let state: 'waiting' | 'running' | 'left' = waits ? 'waiting' : 'running';
+    const admitted = (): void => {
+      if (state !== 'waiting') return;
+      this.#nWaiting -= 1;
+      state = 'running';
+    };
+    const leave = (): void => {
+      if (state === 'left') return;
+      admitted();
+      state = 'left';
+      this.#nLive -= 1;
+      this.#nSequences -= nSequences;
+      const ms = this.#now() - startedMs;
+      this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * 0.8 + ms * 0.2;
+    };
+    return { admitted, leave };
+  }
+
+  #full(): CortexError {
+    const { modelId, nSlots, queueMax } = this.#options;
+    this.#nRejected += 1;
+    const secs = ((this.#meanMs ?? 1000) * (this.#nWaiting + 1)) / nSlots / 1000;
+    return new CortexError(
+      'rate_limit_exceeded',
+      `${modelId} is busy: ${nSlots} sequences run and ${this.#nWaiting} requests wait, the limit is ${queueMax}`,
+      {
+        facts: { model_id: modelId, limit: queueMax },
+        retryAfterSecs: Math.min(retrySecsMax, Math.max(1, Math.ceil(secs))),
+      },
+    );
+  }
+}

@@ -1,0 +1,219 @@
+/**
+ * The `Harness` on ggml devices: from ids to models by the catalogue and the registry, from requests to answers by the
+ * jobs. Every request holds a lease on its model until it has ended, in whatever way.
+ */
+import { availableParallelism } from 'node:os';
+import { CortexError } from '@cortex/core';
+import type {
+  ChatRequest,
+  CompletionEvent,
+  CompletionRequest,
+  DeviceHealth,
+  DeviceInfo,
+  EmbeddingsRequest,
+  GgmlConfig,
+  Harness,
+  LoadRequest,
+  ModelActivity,
+  NodeModel,
+  RequestContext,
+  TokenizeRequest,
+  TokenizeResponse,
+  UnloadRequest,
+} from '@cortex/core';
+import type { Device } from '../device/contract.ts';
+import type { ModelStore } from '../model-store/model-store.ts';
+import { ImagePreparer } from '../vision/image-preparer.ts';
+import { defaultVisionLimits } from '../vision/vision-limits.ts';
+import { runChat } from './chat-job.ts';
+import { runCompletion } from './completion-job.ts';
+import { deviceHealthOf } from './device-health.ts';
+import { runEmbed } from './embed-job.ts';
+import { ModelLoader } from './load-model.ts';
+import { loadOptionsOf } from './load-options.ts';
+import { contextMaxOf } from './loaded-model.ts';
+import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
+import { ModelRegistry } from './model-registry.ts';
+import { downloadingModel, nodeModelOf } from './node-model.ts';
+import { loadPromptSide } from './prompt-side.ts';
+import { requireVision } from './require-vision.ts';
+import { runTokenize } from './tokenize-job.ts';
+import { refuseUnsupportedInChat, refuseUnsupportedInCompletion } from './unsupported-fields.ts';
+import { untilAborted } from './until-aborted.ts';
+
+export interface GgmlHarnessParts {
+  readonly devices: readonly Device[];
+  readonly config: GgmlConfig;
+  readonly store: ModelStore;
+  /** The `model_type`s that the engine has an architecture for. */
+  readonly supportedModelTypes: readonly string[];
+}
+
+/** Images that may wait for a thread, over all requests. */
+const imageQueueMax = 1024;
+const imageThreadsMax = 4;
+
+const newPreparer = (config: GgmlConfig): ImagePreparer => {
+  const { decodedPixelsTotalMax } = defaultVisionLimits;
+  return new ImagePreparer({
+    limits: {
+      ...defaultVisionLimits,
+      imagesMax: config.images_max,
+      decodedPixelsMax: config.image_pixels_max,
+      decodedPixelsTotalMax: Math.max(decodedPixelsTotalMax, config.image_pixels_max),
+    },
+    threadsMax: Math.max(1, Math.min(imageThreadsMax, availableParallelism() - 1)),
+    queueMax: imageQueueMax,
+  });
+};
+
+export class GgmlHarness implements Harness {
+  readonly name = 'ggml';
+  readonly devices: readonly DeviceInfo[];
+  readonly #devices: readonly Device[];
+  readonly #config: GgmlConfig;
+  readonly #catalogue: ModelCatalogue;
+  readonly #registry: ModelRegistry;
+  readonly #preparer: ImagePreparer;
+
+  constructor({ devices, config, store, supportedModelTypes }: GgmlHarnessParts) {
+    const loader = new ModelLoader({ devices, config });
+    this.devices = devices.map(({ info }) => info);
+    this.#devices = devices;
+    this.#config = config;
+    this.#catalogue = new ModelCatalogue(store, supportedModelTypes);
+    this.#registry = new ModelRegistry({ load: (...load) => loader.load(...load) });
+    this.#preparer = newPreparer(config);
+  }
+
+  async models(): Promise<readonly NodeModel[]> {
+    const known = await this.#catalogue.list();
+    const ids = new Set(known.map(({ id }) => id));
+    const loaded = this.#registry.loaded().flatMap(({ model }) => (ids.has(model.known.id) ? [] : [model.known]));
+    const onDisk = [...known, ...loaded].map((model) =>
+      nodeModelOf(model, this.#registry.stateOf(model.id), {
+        harness: this.name,
+        devices: this.#devices,
+        contextMax: this.#config.context_max ?? null,
+        etaSecs: this.#registry.etaSecs(model),
+      }),
+    );
+    return [...onDisk, ...this.#catalogue.downloads().map((download) => downloadingModel(download, this.name))];
+  }
+
+  activity(): readonly ModelActivity[] {
+    return this.#registry.loaded().map(({ model, nHolders, idleMs }) => {
+      const { known, loaded, device, admission } = model;
+      const { tok_s_prefill, tok_s_decode } = device.activity(known.id);
+      return {
+        id: known.id,
+        // Requests whose prompt is still being made count too: they hold the model.
+        in_flight: nHolders - admission.nWaiting,
+        queue_depth: admission.nWaiting,
+        max_in_flight: loaded.nSlots,
+        tok_s_prefill,
+        tok_s_decode,
+        rejected: admission.nRejected,
+        idle_ms: idleMs,
+      };
+    });
+  }
+
+  deviceHealth(): Promise<readonly DeviceHealth[]> {
+    return Promise.all(this.#devices.map(deviceHealthOf));
+  }
+
+  async load(request: LoadRequest): Promise<void> {
+    const options = loadOptionsOf(request, this.devices);
+    await this.#registry.load(await this.#locate(request.model_id), options);
+  }
+
+  async unload({ model_id: id, mode }: UnloadRequest): Promise<void> {
+    if (this.#registry.stateOf(id).kind === 'available') await this.#onDisk(id);
+    await this.#registry.unload(id, mode ?? 'refuse');
+  }
+
+  async *chat(request: ChatRequest, { signal }: RequestContext): AsyncGenerator<CompletionEvent, void> {
+    refuseUnsupportedInChat(request);
+    const known = await untilAborted(this.#locate(request.model), signal);
+    await this.#requireVision(request, known);
+    const lease = await this.#registry.lease(known, signal);
+    try {
+      yield* runChat(request, lease, this.#preparer);
+    } finally {
+      lease.release();
+    }
+  }
+
+  async *complete(request: CompletionRequest, { signal }: RequestContext): AsyncGenerator<CompletionEvent, void> {
+    refuseUnsupportedInCompletion(request);
+    const known = await untilAborted(this.#locate(request.model), signal);
+    const lease = await this.#registry.lease(known, signal);
+    try {
+      yield* runCompletion(request, lease);
+    } finally {
+      lease.release();
+    }
+  }
+
+  async embed(
+    request: EmbeddingsRequest,
+    { signal, requestId }: RequestContext,
+  ): Promise<{ readonly vectors: readonly Float32Array[]; readonly promptTokens: number }> {
+    const known = await untilAborted(this.#locate(request.model), signal);
+    const lease = await this.#registry.lease(known, signal);
+    try {
+      return await runEmbed(request, lease, { requestId, chunkMax: this.#config.prefill_chunk });
+    } finally {
+      lease.release();
+    }
+  }
+
+  /** Never loads weights: for a model that is not loaded its tokenizer alone is read, and let go again. */
+  async tokenize(request: TokenizeRequest): Promise<TokenizeResponse> {
+    const known = await this.#onDisk(request.model);
+    await this.#requireVision(request, known);
+    const state = this.#registry.stateOf(known.id);
+    if (state.kind === 'loaded') {
+      const { side } = state.model;
+      return runTokenize(request, side, this.#preparer, contextMaxOf(state.model));
+    }
+    const limits = [known.facts.contextMax, this.#config.context_max ?? null].filter((limit) => limit !== null);
+    const side = await loadPromptSide(known.dir, known.id);
+    try {
+      return await runTokenize(request, side, this.#preparer, Math.min(...limits));
+    } finally {
+      await side.thread.close();
+    }
+  }
+
+  async close(graceMs: number): Promise<void> {
+    const endMs = performance.now() + graceMs;
+    await this.#registry.close(graceMs);
+    const leftMs = Math.max(0, endMs - performance.now());
+    const threads = this.#registry.loaded().map(({ model }) => model.side.thread);
+    await Promise.all([
+      ...this.#devices.map((device) => device.shutdown(leftMs)),
+      ...threads.map((thread) => thread.close()),
+      this.#preparer.close(),
+    ]);
+  }
+
+  /** As the catalogue's, and refuses what cannot be served. */
+  async #locate(id: string): Promise<KnownModel> {
+    const known = await this.#catalogue.locate(id);
+    if (known.facts.refusal !== null) throw refusedModel(id, known.facts.refusal);
+    return known;
+  }
+
+  async #onDisk(id: string): Promise<KnownModel> {
+    const known = await this.#catalogue.find(id);
+    if (known !== null) return known;
+    throw new CortexError('model_not_found', `there is no model ${id} here`, { facts: { model_id: id } });
+  }
+
+  #requireVision(request: ChatRequest | TokenizeRequest, known: KnownModel): Promise<void> {
+    const others = (): Promise<readonly KnownModel[]> => this.#catalogue.list();
+    return requireVision(request, known, others, (id) => this.#registry.stateOf(id).kind === 'loaded');
+  }
+}

@@ -1,0 +1,92 @@
+/** One load from the folder to the device: prompt side first, for a tokenizer that fails costs a second, weights minutes. */
+import type { GgmlConfig } from '@cortex/core';
+import type { Device } from '../device/contract.ts';
+import type { LoadProgress } from '../model/device-model.ts';
+import { Admission } from './admission.ts';
+import { weightBytes, type LoadOptions } from './load-options.ts';
+import type { LoadedModel } from './loaded-model.ts';
+import { refusedModel, type KnownModel } from './model-catalogue.ts';
+import { placeModel, type DeviceRoom } from './place-model.ts';
+import { loadPromptSide, type PromptSide } from './prompt-side.ts';
+
+export interface ModelLoaderParts {
+  readonly devices: readonly Device[];
+  readonly config: GgmlConfig;
+}
+
+const roomOf = async (device: Device): Promise<DeviceRoom> => {
+  const { index } = device.info;
+  try {
+    const { freeBytes } = await device.run({ kind: 'memory' });
+    return { index, freeBytes, poisonedReason: device.poisonedReason };
+  } catch (error) {
+    const reason = device.poisonedReason ?? (error instanceof Error ? error.message : String(error));
+    return { index, freeBytes: 0, poisonedReason: reason };
+  }
+};
+
+/** Loads one model after the other is the caller's duty: the room is measured here. */
+export class ModelLoader {
+  readonly #devices: readonly Device[];
+  readonly #config: GgmlConfig;
+
+  constructor({ devices, config }: ModelLoaderParts) {
+    this.#devices = devices;
+    this.#config = config;
+  }
+
+  /** @throws CortexError `model_load_failed`, `insufficient_vram`, `device_poisoned`. */
+  async load(
+    known: KnownModel,
+    options: LoadOptions,
+    onProgress: (progress: LoadProgress) => void,
+  ): Promise<LoadedModel> {
+    const { id, dir, facts } = known;
+    if (facts.refusal !== null) throw refusedModel(id, facts.refusal);
+    const bytes = weightBytes(known.bytes, facts.weightType, options.weightType);
+    const device = await this.#place({ modelId: id, bytes, deviceIndex: options.deviceIndex });
+    onProgress({ fraction: 0, phase: 'tokenizer' });
+    const side = await loadPromptSide(dir, id);
+    try {
+      return await this.#loadOn(device, known, side, options, onProgress);
+    } catch (error) {
+      await side.thread.close();
+      throw error;
+    }
+  }
+
+  async #place(need: Parameters<typeof placeModel>[0]): Promise<Device> {
+    const index = placeModel(need, await Promise.all(this.#devices.map(roomOf)));
+    const device = this.#devices.find(({ info }) => info.index === index);
+    if (device === undefined) throw new Error(`device ${index} is not among the devices`);
+    return device;
+  }
+
+  async #loadOn(
+    device: Device,
+    known: KnownModel,
+    side: PromptSide,
+    options: LoadOptions,
+    onProgress: (progress: LoadProgress) => void,
+  ): Promise<LoadedModel> {
+    const config = this.#config;
+    const weightType = options.weightType ?? 'auto';
+    const loaded = await device.load(
+      {
+        modelId: known.id,
+        dir: known.dir,
+        weightType,
+        kvCacheType: config.kv_cache_type,
+        contextMax: config.context_max ?? null,
+        kvTokens: config.kv_tokens ?? null,
+        nSlots: config.parallel,
+        chunkMax: config.prefill_chunk,
+        vocabulary: side.thread.vocabulary.data,
+        bannedIds: side.bannedIds,
+      },
+      onProgress,
+    );
+    const admission = new Admission({ modelId: known.id, nSlots: loaded.nSlots, queueMax: config.queue_max });
+    return { known, device, weightType, loaded, admission, side: loaded.hasVision ? side : { ...side, vision: null } };
+  }
+}

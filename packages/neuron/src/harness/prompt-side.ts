@@ -1,0 +1,67 @@
+/**
+ * A model's half on this side of the device: tokenizer and template on their own thread, image preprocessing, sampling
+ * defaults and the ids with a role. Needs no weights, so a prompt can be counted before its model is loaded.
+ */
+import { z } from 'zod';
+import { samplingDefaults, type SamplingDefaults } from '../chat/generation-config.ts';
+import { PromptThread } from '../chat/prompt-thread.ts';
+import { eosIds } from '../tokenizer/eos-ids.ts';
+import { readModelJson } from '../tokenizer/model-json.ts';
+import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
+import type { Vocabulary } from '../tokenizer/vocabulary.ts';
+import { parseVisionMeta, type VisionMeta } from '../vision/vision-meta.ts';
+
+export interface PromptSide {
+  readonly thread: PromptThread;
+  /** Null for a model without a vision tower. */
+  readonly vision: VisionMeta | null;
+  readonly defaults: SamplingDefaults;
+  readonly eosIds: readonly number[];
+  /** Placeholders and brackets of images: they mean something in a prompt only, and are never sampled. */
+  readonly bannedIds: readonly number[];
+  /** What ends the reasoning, as the model writes it. */
+  readonly thinkEndIds: readonly number[];
+}
+
+const anyJson = z.unknown();
+
+/** The names under which tokenizers hold them, for models whose `config.json` leaves them out. */
+const visionTokens = ['<|vision_start|>', '<|vision_end|>', '<|vision_pad|>', '<|image_pad|>', '<|video_pad|>'];
+
+const bannedIdsOf = (vocabulary: Vocabulary, vision: VisionMeta | null, eos: readonly number[]): readonly number[] => {
+  const ids = [
+    vision?.imageTokenId,
+    vision?.videoTokenId,
+    vision?.visionStartTokenId,
+    vision?.visionEndTokenId,
+    ...visionTokens.map((name) => vocabulary.idOf(name)),
+  ];
+  const known = ids.filter((id) => typeof id === 'number').filter((id) => !eos.includes(id));
+  return [...new Set(known)].toSorted((a, b) => a - b);
+};
+
+const thinkEnd = '</think>';
+
+/** @throws CortexError `model_load_failed` naming the file that cannot be used. Close its thread when done. */
+export const loadPromptSide = async (dir: string, modelId: string): Promise<PromptSide> => {
+  const [config, generationConfig, preprocessor, processor, tokenizerConfig] = await Promise.all([
+    readModelJson(anyJson, dir, 'config.json'),
+    readModelJson(anyJson, dir, 'generation_config.json'),
+    readModelJson(anyJson, dir, 'preprocessor_config.json'),
+    readModelJson(anyJson, dir, 'processor_config.json'),
+    readTokenizerConfig(dir),
+  ]);
+  const vision = parseVisionMeta({ config, preprocessor: preprocessor ?? processor });
+  const defaults = samplingDefaults(generationConfig);
+  const thread = await PromptThread.load({ dir, name: `prompt ${modelId}` });
+  try {
+    const { vocabulary } = thread;
+    const eos = eosIds({ generationConfig, config, tokenizerConfig }, vocabulary);
+    const bannedIds = bannedIdsOf(vocabulary, vision, eos);
+    const thinkEndIds = [...(await thread.encode(thinkEnd, { parseSpecial: true, addSpecial: false }))];
+    return { thread, vision, defaults, eosIds: eos, bannedIds, thinkEndIds };
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
+};
