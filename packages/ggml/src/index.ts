@@ -1,7 +1,9 @@
+export { onNativeAbort } from './abort.ts';
 export { Backend } from './backend.ts';
 export { Buffer, OutOfMemoryError, type BufferType } from './buffer.ts';
 export { Context } from './context.ts';
 export type { Device } from './device.ts';
+export { exitNow } from './exit-now.ts';
 export { GraphAllocator } from './graph-allocator.ts';
 export type { Graph } from './graph.ts';
 export { ggmlVersion, LibraryError, openLibrary, packageNames, type Library } from './library.ts';

@@ -39,11 +39,10 @@ export interface BaseFunctions {
   ggml_mul: Binary;
   ggml_div: Binary;
   ggml_scale: (ctx: Pointer, a: Pointer, s: number) => Pointer;
-  ggml_clamp: (ctx: Pointer, a: Pointer, min: number, max: number) => Pointer;
+  ggml_scale_bias: (ctx: Pointer, a: Pointer, s: number, b: number) => Pointer;
   ggml_silu: Unary;
   ggml_sigmoid: Unary;
   ggml_softplus: Unary;
-  ggml_gelu: Unary;
   ggml_gelu_erf: Unary;
   ggml_swiglu_split: Binary;
   ggml_sum_rows: Unary;
@@ -216,11 +215,10 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_mul: binary,
   ggml_div: binary,
   ggml_scale: 'void *(void *ctx, void *a, float s)',
-  ggml_clamp: 'void *(void *ctx, void *a, float min, float max)',
+  ggml_scale_bias: 'void *(void *ctx, void *a, float s, float b)',
   ggml_silu: unary,
   ggml_sigmoid: unary,
   ggml_softplus: unary,
-  ggml_gelu: unary,
   ggml_gelu_erf: unary,
   ggml_swiglu_split: binary,
   ggml_sum_rows: unary,

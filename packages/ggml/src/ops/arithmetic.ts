@@ -26,7 +26,7 @@ export const mul = binary('ggml_mul', 'mul');
 /** a / b element by element, b repeated to a's shape. */
 export const div = binary('ggml_div', 'div');
 
-type UnaryName = 'ggml_silu' | 'ggml_sigmoid' | 'ggml_softplus' | 'ggml_gelu' | 'ggml_gelu_erf' | 'ggml_soft_max';
+type UnaryName = 'ggml_silu' | 'ggml_sigmoid' | 'ggml_softplus' | 'ggml_gelu_erf' | 'ggml_soft_max';
 
 const unary =
   (name: UnaryName, op: string) =>
@@ -40,9 +40,7 @@ const unary =
 export const silu = unary('ggml_silu', 'silu');
 export const sigmoid = unary('ggml_sigmoid', 'sigmoid');
 export const softplus = unary('ggml_softplus', 'softplus');
-/** The tanh approximation. On a CPU it is a table of f16 values, good to 2e-3. */
-export const geluTanh = unary('ggml_gelu', 'gelu');
-/** The exact form. */
+/** x · Φ(x), the exact form. */
 export const geluErf = unary('ggml_gelu_erf', 'gelu_erf');
 /** Over each row. */
 export const softMax = unary('ggml_soft_max', 'soft_max');
@@ -62,11 +60,24 @@ export const scale = (ctx: Context, a: Tensor, factor: number): Tensor => {
   return ctx.adopt(ctx.native.ggml_scale(ctx.ptr, a.ptr, factor), a.type, a.ne);
 };
 
-/** Limits to min..max, in place: the result is a view of `a`. */
-export const clamp = (ctx: Context, a: Tensor, min: number, max: number): Tensor => {
-  requireType('clamp', a, tensorTypes.f32);
+/** factor · a + bias */
+export const scaleBias = (ctx: Context, a: Tensor, factor: number, bias: number): Tensor => {
+  requireType('scale', a, tensorTypes.f32);
   ctx.claim();
-  return ctx.adopt(ctx.native.ggml_clamp(ctx.ptr, a.ptr, min, max), a.type, a.ne, a.nb);
+  return ctx.adopt(ctx.native.ggml_scale_bias(ctx.ptr, a.ptr, factor, bias), a.type, a.ne);
+};
+
+/** √(2/π) · 2 */
+const geluSlope = 1.5957691216057308;
+const geluCubic = 0.044715;
+
+/**
+ * x/2 · (1 + tanh(√(2/π)(x + 0.044715 x³))), written with the sigmoid: ggml's own op looks its values up in a table of
+ * f16 numbers on a CPU, which is good to 2e-3 only.
+ */
+export const geluTanh = (ctx: Context, x: Tensor): Tensor => {
+  const slope = scaleBias(ctx, mul(ctx, x, x), geluSlope * geluCubic, geluSlope);
+  return mul(ctx, x, sigmoid(ctx, mul(ctx, slope, x)));
 };
 
 /** [n, …] → [1, …] */

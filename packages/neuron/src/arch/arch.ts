@@ -1,0 +1,113 @@
+/**
+ * What an architecture is to the rest of the engine. A new one is a folder here and a line in `registry.ts`: it reads
+ * its config, declares its weights and caches, and builds its graphs; it owns no memory and knows no requests.
+ */
+import type { Context, Graph, Tensor } from '@cortex/ggml';
+import type { TensorNames, WeightSpec } from '../model/weight-spec.ts';
+
+/** What one layer keeps of a sequence between steps. */
+export type LayerCache =
+  /** Keys and values, one row of `rowLength` a token. */
+  | { readonly kind: 'attention'; readonly rowLength: number }
+  /** A recurrent state of fixed size: the last inputs of the convolution and the delta rule's matrix, f32. */
+  | { readonly kind: 'recurrent'; readonly convLength: number; readonly stateLength: number };
+
+export type LayerCacheTensors =
+  /** [rowLength, nCells] each */
+  | { readonly kind: 'attention'; readonly keys: Tensor; readonly values: Tensor }
+  /** [convLength, nSlots], [stateLength, nSlots] */
+  | { readonly kind: 'recurrent'; readonly conv: Tensor; readonly state: Tensor };
+
+/** Where one sequence of a batch keeps its past. */
+export interface BatchRow {
+  /** Row of the recurrent caches. */
+  readonly slot: number;
+  /** First cell of its part of the KV cache. */
+  readonly firstCell: number;
+  /** Cells that it looks at, those of this step included. */
+  readonly nCells: number;
+  /** f16 [nCells, nTokens]: 0 where a token may look, -inf elsewhere. */
+  readonly mask: Tensor;
+}
+
+/** One step of several sequences with equally many tokens each; token i of sequence b is column b · nTokens + i. */
+export interface TextBatch {
+  readonly nTokens: number;
+  readonly rows: readonly BatchRow[];
+  /** i32 [n] */
+  readonly ids: Tensor;
+  /** i32 [n · positionAxes]; four axes lie as blocks t, h, w, – */
+  readonly positions: Tensor;
+  /** i64 [n]: the KV cell that each token writes. */
+  readonly cells: Tensor;
+  /** Image rows f32 [hidden, m] that replace the embeddings of columns i64 [m]. */
+  readonly splices: readonly { readonly rows: Tensor; readonly columns: Tensor }[];
+  /** i32 [m]: columns whose final hidden state is wanted; null for all, 'none' for none. */
+  readonly outputs: Tensor | null | 'none';
+}
+
+/** What a graph is built with. */
+export interface GraphBuild {
+  readonly ctx: Context;
+  readonly graph: Graph;
+  weight(name: string): Tensor;
+  readonly caches: readonly LayerCacheTensors[];
+}
+
+/** A loaded config: everything about one model that its graphs need. */
+export interface ArchModel {
+  readonly hiddenSize: number;
+  /** Rows of the embedding, padding included. */
+  readonly nVocab: number;
+  readonly contextMax: number;
+  readonly positionAxes: 1 | 4;
+  readonly caches: readonly LayerCache[];
+  readonly weights: readonly WeightSpec[];
+  /** Upper bound of tensors made by `buildText` for a batch of one sequence; each further one adds `nTensorsPerRow`. */
+  readonly nTensorsMax: number;
+  readonly nTensorsPerRow: number;
+  /** The final hidden states [hidden, outputs], normed; null when no output is wanted. Cache writes are expanded into the graph. */
+  buildText(build: GraphBuild, batch: TextBatch): Tensor | null;
+  /** [nVocab, outputs] */
+  buildHead(build: GraphBuild, hidden: Tensor): Tensor;
+  readonly vision: VisionTower | null;
+}
+
+export interface TowerGrid {
+  /** In patches, both even. */
+  readonly h: number;
+  readonly w: number;
+}
+
+export interface TowerInputs {
+  /** f32 [channels · patchSize², nPatches], rows in merge-block order. */
+  readonly patches: Tensor;
+  /** f32 [towerHidden, nPatches]: the position table resampled to this grid, same order. */
+  readonly positionEmbeds: Tensor;
+  /** i32 [4 · nPatches]: blocks h, w, h, w. */
+  readonly positions: Tensor;
+}
+
+export interface VisionTower {
+  readonly imageTokenId: number;
+  /** Values of one patch row. */
+  readonly patchLength: number;
+  readonly hiddenSize: number;
+  /** Patches on a side of the square that becomes one token. */
+  readonly mergeSize: number;
+  /** Side of the square position table. */
+  readonly positionSide: number;
+  readonly weights: readonly WeightSpec[];
+  /** Name of the position table among `weights`: it is read on the host. */
+  readonly positionTable: WeightSpec;
+  readonly nTensorsMax: number;
+  /** [language model's hidden, nPatches / mergeSize²] */
+  buildTower(build: Pick<GraphBuild, 'ctx' | 'weight'>, inputs: TowerInputs): Tensor;
+}
+
+export interface Arch {
+  /** `model_type` values of config.json that mean this architecture. */
+  readonly modelTypes: readonly string[];
+  /** @throws CortexError `model_load_failed` for a config that is broken or asks for what is not built here. */
+  configure(config: unknown, names: TensorNames): ArchModel;
+}

@@ -1,0 +1,63 @@
+/** Qwen3, dense (Hugging Face `models/qwen3/modeling_qwen3.py`). */
+import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
+import { gatedMlp } from '../../blocks/mlp.ts';
+import { matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
+import type { Arch, ArchModel } from '../arch.ts';
+import { attention, attentionWeights } from './attention.ts';
+import { qwen3Base, type Qwen3Base } from './config.ts';
+
+export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number): WeightSpec[] => {
+  const from = `${prefix}layers.${i}.mlp`;
+  return [
+    matrix(`blk.${i}.ffn_gate.weight`, `${from}.gate_proj.weight`, hiddenSize, ffSize),
+    matrix(`blk.${i}.ffn_up.weight`, `${from}.up_proj.weight`, hiddenSize, ffSize),
+    matrix(`blk.${i}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, hiddenSize),
+  ];
+};
+
+/** Embedding, final norm, and the head where it is not the embedding. */
+export const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen3Base): WeightSpec[] => [
+  matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab),
+  vector('output_norm.weight', `${prefix}norm.weight`, hiddenSize),
+  ...(tied ? [] : [matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab)]),
+];
+
+/** A Qwen3 decoder whose layer i has the given feed-forward part. */
+export const qwen3Model = (
+  base: Qwen3Base,
+  feedForward: (i: number) => { readonly weights: WeightSpec[]; readonly build: DecoderLayer['feedForward'] },
+  nTensorsPerLayer: number,
+): ArchModel => {
+  const parts = Array.from({ length: base.nLayers }, (_, i) => feedForward(i));
+  const layers = parts.map((part, i): DecoderLayer => ({
+    mixerNorm: `blk.${i}.attn_norm.weight`,
+    feedForwardNorm: `blk.${i}.ffn_norm.weight`,
+    mix: (build, x, batch, cache) => attention(build, x, batch, cache, { base, i }),
+    feedForward: part.build,
+  }));
+  return {
+    hiddenSize: base.hiddenSize,
+    nVocab: base.nVocab,
+    contextMax: base.contextMax,
+    positionAxes: 1,
+    caches: layers.map(() => ({ kind: 'attention', rowLength: base.headDim * base.nHeadsKv })),
+    weights: [...outerWeights(base), ...parts.flatMap((part, i) => [...attentionWeights(base, i), ...part.weights])],
+    nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
+    nTensorsPerRow: 4 + base.nLayers * 12,
+    buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
+    buildHead: (build, hidden) => languageHead(build, hidden, base.tied),
+    vision: null,
+  };
+};
+
+export const qwen3: Arch = {
+  modelTypes: ['qwen3'],
+  configure: (config, names) => {
+    const base = qwen3Base(config, names);
+    const dense = (i: number) => ({
+      weights: mlpWeights(base, i),
+      build: ((build, x) => gatedMlp(build, x, `blk.${i}.ffn`)) satisfies DecoderLayer['feedForward'],
+    });
+    return qwen3Model(base, dense, 48);
+  },
+};

@@ -1,0 +1,100 @@
+/**
+ * Weights of the gated delta net layers. Hugging Face groups value heads by key head (h ↦ h div r); ggml's kernel
+ * tiles them (h ↦ h mod nKeyHeads): everything with value heads is permuted here, once.
+ */
+import { onePlusVector, type MapRow, type WeightSpec } from '../../model/weight-spec.ts';
+import type { Qwen35Base } from './config.ts';
+
+/** Checkpoint head of each tiled head. */
+export const tiledHeads = (nKeyHeads: number, nValueHeads: number): Int32Array => {
+  const perKey = nValueHeads / nKeyHeads;
+  return Int32Array.from({ length: nValueHeads }, (_, t) => (t % nKeyHeads) * perKey + Math.floor(t / nKeyHeads));
+};
+
+/** `heads` applied to blocks of `width` rows that begin after `first` rows left as they are. */
+const blockOrder = (heads: Int32Array, width: number, first = 0): Int32Array =>
+  Int32Array.from({ length: first + heads.length * width }, (_, row) => {
+    if (row < first) return row;
+    const at = row - first;
+    return first + (heads[Math.floor(at / width)] ?? 0) * width + (at % width);
+  });
+
+/** Reorders the elements of each row. */
+const reorder =
+  (order: Int32Array, map: (value: number) => number = (value) => value): MapRow =>
+  (source, target) =>
+    order.forEach((from, i) => (target[i] = map(source[from] ?? 0)));
+
+export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: number): WeightSpec[] => {
+  const { nKeyHeads, nValueHeads, headDim, kernel } = delta;
+  const from = `${prefix}layers.${i}.linear_attn`;
+  const to = `blk.${i}`;
+  const heads = tiledHeads(nKeyHeads, nValueHeads);
+  const keys = 2 * nKeyHeads * headDim;
+  const values = nValueHeads * headDim;
+  const channels = keys + values;
+  const perHead = (name: string, source: string, map: (value: number) => number): WeightSpec => ({
+    name: `${to}.${name}`,
+    ne: [nValueHeads],
+    precision: 'exact',
+    parts: [{ name: `${from}.${source}`, shape: [nValueHeads] }],
+    mapRow: reorder(heads, map),
+  });
+  const gate = (name: string, source: string): WeightSpec => ({
+    name: `${to}.${name}.weight`,
+    ne: [hiddenSize, nValueHeads],
+    precision: 'matrix',
+    parts: [{ name: `${from}.${source}.weight`, shape: [nValueHeads, hiddenSize] }],
+    rowOrder: heads,
+  });
+  return [
+    {
+      name: `${to}.attn_qkv.weight`,
+      ne: [hiddenSize, channels],
+      precision: 'matrix',
+      parts: [{ name: `${from}.in_proj_qkv.weight`, shape: [channels, hiddenSize] }],
+      rowOrder: blockOrder(heads, headDim, keys),
+    },
+    {
+      name: `${to}.attn_gate.weight`,
+      ne: [hiddenSize, values],
+      precision: 'matrix',
+      parts: [{ name: `${from}.in_proj_z.weight`, shape: [values, hiddenSize] }],
+      rowOrder: blockOrder(heads, headDim),
+    },
+    gate('ssm_beta', 'in_proj_b'),
+    gate('ssm_alpha', 'in_proj_a'),
+    perHead('ssm_a', 'A_log', (value) => -Math.exp(value)),
+    perHead('ssm_dt.bias', 'dt_bias', (value) => value),
+    {
+      name: `${to}.ssm_conv1d.weight`,
+      ne: [kernel, channels],
+      precision: 'exact',
+      parts: [{ name: `${from}.conv1d.weight`, shape: [channels, 1, kernel] }],
+      rowOrder: blockOrder(heads, headDim, keys),
+    },
+    {
+      name: `${to}.ssm_norm.weight`,
+      ne: [headDim],
+      precision: 'exact',
+      parts: [{ name: `${from}.norm.weight`, shape: [headDim] }],
+    },
+    {
+      name: `${to}.ssm_out.weight`,
+      ne: [values, hiddenSize],
+      precision: 'matrix',
+      parts: [{ name: `${from}.out_proj.weight`, shape: [hiddenSize, values] }],
+      mapRow: reorder(blockOrder(heads, headDim)),
+    },
+  ];
+};
+
+/** The two norms around a layer's mixer, as every layer has them. */
+export const layerNormWeights = ({ prefix, hiddenSize }: Qwen35Base, i: number): WeightSpec[] => [
+  onePlusVector(`blk.${i}.attn_norm.weight`, `${prefix}layers.${i}.input_layernorm.weight`, hiddenSize),
+  onePlusVector(
+    `blk.${i}.post_attention_norm.weight`,
+    `${prefix}layers.${i}.post_attention_layernorm.weight`,
+    hiddenSize,
+  ),
+];

@@ -1,0 +1,87 @@
+/** Qwen3.5 and 3.6, dense (Hugging Face `models/qwen3_5/modeling_qwen3_5.py`). */
+import { z } from 'zod';
+import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
+import { gatedDeltaNet } from '../../blocks/gated-delta-net.ts';
+import { gatedMlp } from '../../blocks/mlp.ts';
+import { matrix, onePlusVector, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
+import type { Arch, ArchModel, LayerCache } from '../arch.ts';
+import { parseConfigFields, size } from '../config-fields.ts';
+import { qwen35Base, textConfigOf, type Qwen35Base } from './config.ts';
+import { deltaNetWeights, layerNormWeights } from './delta-weights.ts';
+import { gatedAttention, gatedAttentionWeights } from './gated-attention.ts';
+import { visionTowerOf } from './vision-tower.ts';
+
+const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen35Base): WeightSpec[] => [
+  matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab),
+  onePlusVector('output_norm.weight', `${prefix}norm.weight`, hiddenSize),
+  ...(tied ? [] : [matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab)]),
+];
+
+const cacheOf = (base: Qwen35Base, i: number): LayerCache => {
+  const { nKeyHeads, nValueHeads, headDim, kernel } = base.delta;
+  return base.layerTypes[i] === 'full_attention'
+    ? { kind: 'attention', rowLength: base.headDim * base.nHeadsKv }
+    : {
+        kind: 'recurrent',
+        convLength: (kernel - 1) * (2 * nKeyHeads + nValueHeads) * headDim,
+        stateLength: headDim * headDim * nValueHeads,
+      };
+};
+
+/** A Qwen3.5 decoder, with its tower if it has one, whose layer i has the given feed-forward part. */
+export const qwen35Model = (
+  { config, names, base }: { readonly config: unknown; readonly names: TensorNames; readonly base: Qwen35Base },
+  feedForward: (i: number) => { readonly weights: WeightSpec[]; readonly build: DecoderLayer['feedForward'] },
+  nTensorsPerLayer: number,
+): ArchModel => {
+  const parts = base.layerTypes.map((_, i) => feedForward(i));
+  const isFull = (i: number): boolean => base.layerTypes[i] === 'full_attention';
+  const layers = parts.map((part, i): DecoderLayer => ({
+    mixerNorm: `blk.${i}.attn_norm.weight`,
+    feedForwardNorm: `blk.${i}.post_attention_norm.weight`,
+    mix: (build, x, batch, cache) =>
+      isFull(i)
+        ? gatedAttention(build, x, batch, cache, { base, i })
+        : gatedDeltaNet(build, x, batch, cache, { prefix: `blk.${i}`, shape: base.delta }),
+    feedForward: part.build,
+  }));
+  const mixer = (i: number): WeightSpec[] => (isFull(i) ? gatedAttentionWeights(base, i) : deltaNetWeights(base, i));
+  return {
+    hiddenSize: base.hiddenSize,
+    nVocab: base.nVocab,
+    contextMax: base.contextMax,
+    positionAxes: 4,
+    caches: layers.map((_, i) => cacheOf(base, i)),
+    weights: [
+      ...outerWeights(base),
+      ...parts.flatMap((part, i) => [...layerNormWeights(base, i), ...mixer(i), ...part.weights]),
+    ],
+    nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
+    nTensorsPerRow: 4 + base.nLayers * 16,
+    buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
+    buildHead: (build, hidden) => languageHead(build, hidden, base.tied),
+    vision: visionTowerOf(config, names, base.hiddenSize),
+  };
+};
+
+export const qwen35: Arch = {
+  modelTypes: ['qwen3_5', 'qwen3_5_text'],
+  configure: (config, names) => {
+    const base = qwen35Base(config, names);
+    const schema = z.looseObject({ intermediate_size: size });
+    const { intermediate_size: ffSize } = parseConfigFields(schema, textConfigOf(config));
+    const dense = (i: number) => {
+      const from = `${base.prefix}layers.${i}.mlp`;
+      const build: DecoderLayer['feedForward'] = (graph, x) => gatedMlp(graph, x, `blk.${i}.ffn`);
+      return {
+        weights: [
+          matrix(`blk.${i}.ffn_gate.weight`, `${from}.gate_proj.weight`, base.hiddenSize, ffSize),
+          matrix(`blk.${i}.ffn_up.weight`, `${from}.up_proj.weight`, base.hiddenSize, ffSize),
+          matrix(`blk.${i}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, base.hiddenSize),
+        ],
+        build,
+      };
+    };
+    return qwen35Model({ config, names, base }, dense, 80);
+  },
+};

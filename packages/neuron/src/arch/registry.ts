@@ -1,0 +1,27 @@
+/** Every architecture there is: a new one is a folder beside this file and a line here. */
+import { CortexError } from '@cortex/core';
+import type { Arch } from './arch.ts';
+import { qwen3 } from './qwen3/qwen3.ts';
+import { qwen35 } from './qwen3_5/qwen3_5.ts';
+import { qwen35Moe } from './qwen3_5_moe/qwen3_5_moe.ts';
+import { qwen3Moe } from './qwen3_moe/qwen3_moe.ts';
+
+const archs = [qwen3, qwen3Moe, qwen35, qwen35Moe] as const satisfies readonly Arch[];
+
+export const supportedModelTypes: readonly string[] = archs.flatMap((arch) => arch.modelTypes);
+
+const modelTypeOf = (config: unknown): unknown =>
+  typeof config === 'object' && config !== null && 'model_type' in config ? config.model_type : undefined;
+
+/** @throws CortexError `model_load_failed` naming the type and those there are. */
+export const archOf = (config: unknown): Arch => {
+  const modelType = modelTypeOf(config);
+  const arch = archs.find(({ modelTypes }) => typeof modelType === 'string' && modelTypes.includes(modelType));
+  if (arch !== undefined) return arch;
+  const shown = typeof modelType === 'string' ? `"${modelType.slice(0, 64)}"` : 'missing';
+  throw new CortexError(
+    'model_load_failed',
+    `config.json: model_type is ${shown}; this build runs ${supportedModelTypes.join(', ')}`,
+    { facts: { model_type: typeof modelType === 'string' ? modelType.slice(0, 64) : null } },
+  );
+};

@@ -1,0 +1,71 @@
+/**
+ * Causal attention over each sequence's own part of the KV cache, grouped queries (Ainslie et al. 2023). The step's
+ * keys and values are written to the cache first, then read back with the past.
+ */
+import { ops, type Tensor } from '@cortex/ggml';
+import type { BatchRow, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
+
+export interface HeadShape {
+  readonly headDim: number;
+  readonly nHeads: number;
+  readonly nHeadsKv: number;
+}
+
+const store = ({ ctx, graph }: GraphBuild, cache: Tensor, rows: Tensor, cells: Tensor): void =>
+  graph.expand(ops.setRows(ctx, cache, rows, cells));
+
+/** The cells of one sequence as heads: [headDim, nCells, nHeadsKv]. */
+const cached = ({ ctx }: GraphBuild, cache: Tensor, row: BatchRow, { headDim, nHeadsKv }: HeadShape): Tensor =>
+  ops.permute(
+    ctx,
+    ops.view(ctx, cache, [headDim, nHeadsKv, row.nCells], {
+      nb1: headDim * cache.nb[0],
+      nb2: cache.nb[1],
+      offset: row.firstCell * cache.nb[1],
+    }),
+    [0, 2, 1, 3],
+  );
+
+/** Columns of several sequences side by side again, by halves so that little is copied twice. */
+const joined = (build: GraphBuild, parts: readonly Tensor[]): Tensor => {
+  const [first] = parts;
+  if (first === undefined) throw new Error('a batch has at least one sequence');
+  if (parts.length === 1) return first;
+  const half = parts.length >> 1;
+  return ops.concat(build.ctx, joined(build, parts.slice(0, half)), joined(build, parts.slice(half)), 1);
+};
+
+/**
+ * q [headDim, nHeads, n] and k [headDim, nHeadsKv, n] with their positions applied, v [headDim · nHeadsKv, n]
+ * → [headDim · nHeads, n]
+ */
+export const cachedAttention = (
+  build: GraphBuild,
+  { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
+  batch: TextBatch,
+  cache: LayerCacheTensors,
+  shape: HeadShape,
+): Tensor => {
+  if (cache.kind !== 'attention') throw new Error('an attention layer was given a recurrent cache');
+  const { ctx } = build;
+  const { headDim, nHeads, nHeadsKv } = shape;
+  const n = q.ne[2];
+  store(build, cache.keys, ops.reshape(ctx, k, headDim * nHeadsKv, n), batch.cells);
+  store(build, cache.values, v, batch.cells);
+  const outputs = batch.rows.map((row, b) => {
+    const own = ops.view(ctx, q, [headDim, nHeads, batch.nTokens], {
+      nb1: q.nb[1],
+      nb2: q.nb[2],
+      offset: b * batch.nTokens * q.nb[2],
+    });
+    const attended = ops.flashAttention(ctx, {
+      q: ops.permute(ctx, own, [0, 2, 1, 3]), // [headDim, nTokens, nHeads]
+      k: cached(build, cache.keys, row, shape),
+      v: cached(build, cache.values, row, shape),
+      mask: row.mask,
+      scale: 1 / Math.sqrt(headDim),
+    }); // [headDim, nHeads, nTokens]
+    return ops.reshape(ctx, attended, headDim * nHeads, batch.nTokens);
+  });
+  return joined(build, outputs);
+};

@@ -1,0 +1,49 @@
+/**
+ * The frame of every pre-norm decoder: embed (image rows spliced in), then per layer mixer and feed-forward with
+ * residuals, then the final norm of the wanted columns.
+ */
+import { ops, type Tensor } from '@cortex/ggml';
+import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
+import { rmsNorm } from './norm.ts';
+
+export interface DecoderLayer {
+  /** Names of the two norms' weights. */
+  readonly mixerNorm: string;
+  readonly feedForwardNorm: string;
+  mix(build: GraphBuild, x: Tensor, batch: TextBatch, cache: LayerCacheTensors): Tensor;
+  feedForward(build: GraphBuild, x: Tensor): Tensor;
+}
+
+const embed = ({ ctx, weight }: GraphBuild, batch: TextBatch): Tensor => {
+  let x = ops.getRows(ctx, weight('token_embd.weight'), batch.ids); // [hidden, n]
+  for (const { rows, columns } of batch.splices) x = ops.setRows(ctx, x, rows, columns);
+  return x;
+};
+
+/** The normed final hidden states of `batch.outputs`, or null when none is wanted: then only the caches matter. */
+export const decoder = (
+  build: GraphBuild,
+  batch: TextBatch,
+  layers: readonly DecoderLayer[],
+  normEps: number,
+): Tensor | null => {
+  const { ctx, weight, caches } = build;
+  let x = embed(build, batch);
+  for (const [i, layer] of layers.entries()) {
+    const cache = caches[i];
+    if (cache === undefined) throw new Error(`layer ${i} has no cache`);
+    const isLast = i === layers.length - 1;
+    const mixed = layer.mix(build, rmsNorm(ctx, x, weight(layer.mixerNorm), normEps), batch, cache);
+    if (isLast && batch.outputs === 'none') return null;
+    x = ops.add(ctx, x, mixed);
+    // Past the last mixer columns no longer meet: only the wanted ones go on.
+    if (isLast && batch.outputs !== null && batch.outputs !== 'none') x = ops.getRows(ctx, x, batch.outputs);
+    x = ops.add(ctx, x, layer.feedForward(build, rmsNorm(ctx, x, weight(layer.feedForwardNorm), normEps)));
+    x.named(`l_out-${i}`);
+  }
+  return rmsNorm(ctx, x, weight('output_norm.weight'), normEps);
+};
+
+/** hidden [hidden, m] → logits [nVocab, m]; a tied head is the embedding. */
+export const languageHead = ({ ctx, weight }: GraphBuild, hidden: Tensor, tied: boolean): Tensor =>
+  ops.mulMat(ctx, weight(tied ? 'token_embd.weight' : 'output.weight'), hidden);

@@ -1,0 +1,294 @@
+/**
+ * A language model on a device, with its caches and, if it has one, its vision tower. Each forward pass becomes a
+ * graph; the graph of a decode step is kept as long as the next step has the same shape.
+ */
+import { CortexError } from '@cortex/core';
+import { GraphAllocator, type Backend, type BufferType } from '@cortex/ggml';
+import type { ArchModel } from '../arch/arch.ts';
+import type { Caches } from './caches.ts';
+import { CellExtents } from './cell-extents.ts';
+import type {
+  DeviceModel,
+  ForwardOutput,
+  ImageEmbeds,
+  ImageInput,
+  ModelSequence,
+  VisionPrompt,
+} from './device-model.ts';
+import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
+import { Sequence } from './sequence.ts';
+import { spliceRuns } from './splice-runs.ts';
+import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
+import { stepKey, TextStep, type StepShape, type StepSplice } from './text-step.ts';
+import type { Weights } from './weights.ts';
+
+/** Cells are looked at in multiples of this: best for GPU kernels, and a decode graph lives for as many tokens. */
+export const cellAlignment = 256;
+
+export interface CausalModelParts {
+  readonly modelId: string;
+  readonly arch: ArchModel;
+  readonly backend: Backend;
+  readonly bufferType: BufferType;
+  readonly weights: Weights;
+  readonly caches: Caches;
+  readonly contextMax: number;
+  readonly kvTokens: number;
+  readonly nSlots: number;
+  /** f32 position table of the tower; null without one. */
+  readonly positionTable: Float32Array | null;
+}
+
+interface StepRowInput {
+  readonly sequence: Sequence;
+  readonly ids: Int32Array;
+}
+
+export class CausalModel implements DeviceModel {
+  readonly contextMax: number;
+  readonly kvTokens: number;
+  readonly nSlots: number;
+  readonly nLogits: number;
+  readonly hiddenSize: number;
+  readonly imageTokenId: number | null;
+  readonly #parts: CausalModelParts;
+  readonly #encoder: ImageEncoder | null;
+  readonly #extents: CellExtents;
+  readonly #freeSlots: number[];
+  readonly #allocator: GraphAllocator;
+  /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graph. */
+  readonly #decodeAllocator: GraphAllocator;
+  #decodeStep: { readonly key: string; readonly step: TextStep } | null = null;
+
+  constructor(parts: CausalModelParts) {
+    const { arch, backend, bufferType, weights } = parts;
+    const { native } = backend.device;
+    this.#parts = parts;
+    this.contextMax = parts.contextMax;
+    this.kvTokens = parts.kvTokens;
+    this.nSlots = parts.nSlots;
+    this.nLogits = arch.nVocab;
+    this.hiddenSize = arch.hiddenSize;
+    this.imageTokenId = arch.vision?.imageTokenId ?? null;
+    this.#extents = new CellExtents(parts.kvTokens, cellAlignment);
+    this.#freeSlots = Array.from({ length: parts.nSlots }, (_, slot) => slot).toReversed();
+    this.#allocator = new GraphAllocator(native, bufferType);
+    this.#decodeAllocator = new GraphAllocator(native, bufferType);
+    this.#encoder =
+      arch.vision === null || parts.positionTable === null
+        ? null
+        : new ImageEncoder({
+            backend,
+            bufferType,
+            tower: arch.vision,
+            positionTable: parts.positionTable,
+            hiddenSize: arch.hiddenSize,
+            weight: (name) => weights.get(name),
+          });
+  }
+
+  get bytes(): number {
+    const { weights, caches } = this.#parts;
+    const compute = this.#allocator.nBytes + this.#decodeAllocator.nBytes + (this.#encoder?.nBytes ?? 0);
+    return weights.nBytes + caches.nBytes + compute;
+  }
+
+  get hasVision(): boolean {
+    return this.#encoder !== null;
+  }
+
+  open(nTokensMax: number): Sequence | null {
+    const extent = this.#extents.allocate(nTokensMax);
+    if (extent === null) return null;
+    const slot = this.#freeSlots.pop();
+    if (slot === undefined) {
+      this.#extents.free(extent);
+      return null;
+    }
+    this.#parts.caches.clearSlot(slot);
+    return new Sequence({ nTokensMax, slot, extent }, (sequence) => {
+      this.#extents.free(sequence.extent);
+      this.#freeSlots.push(sequence.slot);
+    });
+  }
+
+  encodeImage(image: ImageInput): DeviceEmbeds {
+    if (this.#encoder === null) throw visionUnsupported(this.#parts.modelId);
+    return this.#encoder.encode(image);
+  }
+
+  forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array {
+    const own = ownSequence(sequence);
+    own.checkStep(offset, inputIds.length);
+    const positions = this.#sharedPositions([{ sequence: own, ids: inputIds }]);
+    return this.#run([{ sequence: own, ids: inputIds }], positions, [], output);
+  }
+
+  forwardWithVision(
+    sequence: ModelSequence,
+    inputIds: Int32Array,
+    offset: number,
+    prompt: VisionPrompt,
+    imageTokenId: number,
+    output: ForwardOutput,
+  ): Float32Array {
+    if (this.#encoder === null) throw visionUnsupported(this.#parts.modelId);
+    const own = ownSequence(sequence);
+    own.checkStep(offset, inputIds.length);
+    const n = inputIds.length;
+    const positions = new Int32Array(4 * n);
+    const axes = [prompt.positions.t, prompt.positions.h, prompt.positions.w];
+    axes.forEach((axis, i) => positions.set(axis.subarray(offset, offset + n), i * n));
+    own.ropeDelta = prompt.positions.ropeDelta;
+    const splices = splicesOf(inputIds, offset, prompt, imageTokenId);
+    return this.#run([{ sequence: own, ids: inputIds }], positions, splices, output);
+  }
+
+  decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
+    const inputs = rows.map(({ sequence, id }) => ({ sequence: ownSequence(sequence), ids: Int32Array.of(id) }));
+    for (const { sequence } of inputs) sequence.checkStep(sequence.nPast, 1);
+    // In order of slots, states that lie side by side are used where they lie.
+    const order = inputs.map((_, i) => i).toSorted((a, b) => slotOf(inputs, a) - slotOf(inputs, b));
+    const sorted = order.flatMap((i) => inputs[i] ?? []);
+    const logits = this.#run(sorted, this.#sharedPositions(sorted), [], 'last');
+    if (order.every((from, to) => from === to)) return logits;
+    const result = new Float32Array(logits.length);
+    order.forEach((to, from) =>
+      result.set(logits.subarray(from * this.nLogits, (from + 1) * this.nLogits), to * this.nLogits),
+    );
+    return result;
+  }
+
+  #sharedPositions(rows: readonly StepRowInput[]): Int32Array {
+    const axes = this.#parts.arch.positionAxes;
+    const nColumns = rows.reduce((n, { ids }) => n + ids.length, 0);
+    const positions = new Int32Array(nColumns * axes);
+    let at = 0;
+    for (const { sequence, ids } of rows) {
+      fillPositions(positions, { axes, nColumns }, at, sequence.nPast + sequence.ropeDelta, ids.length);
+      at += ids.length;
+    }
+    return positions;
+  }
+
+  #run(
+    rows: readonly StepRowInput[],
+    positions: Int32Array,
+    splices: readonly StepSplice[],
+    output: ForwardOutput,
+  ): Float32Array {
+    const nTokens = rows[0]?.ids.length ?? 0;
+    const nOutputs = output === 'all' ? nTokens * rows.length : rows.length;
+    const shape: StepShape = {
+      nTokens,
+      rows: rows.map(({ sequence }) => ({
+        slot: sequence.slot,
+        firstCell: sequence.extent.start,
+        nCells: roundUp(sequence.nPast + nTokens, cellAlignment),
+      })),
+      splices,
+      output: output === 'none' || output === 'hidden' ? output : 'columns',
+      nOutputs,
+    };
+    const isDecode = nTokens === 1 && splices.length === 0;
+    if (isDecode) return this.#compute(this.#decodeGraph(shape), shape, rows, positions);
+    using step = this.#build(shape);
+    step.allocate(this.#allocator);
+    return this.#compute(step, shape, rows, positions);
+  }
+
+  #build(shape: StepShape): TextStep {
+    const { arch, backend, weights, caches } = this.#parts;
+    return new TextStep(
+      backend.device.native,
+      arch,
+      { weight: (name) => weights.get(name), caches: caches.layers },
+      shape,
+    );
+  }
+
+  #decodeGraph(shape: StepShape): TextStep {
+    const key = stepKey(shape);
+    if (this.#decodeStep?.key === key) return this.#decodeStep.step;
+    this.#dropDecodeStep();
+    const step = this.#build(shape);
+    step.allocate(this.#decodeAllocator);
+    this.#decodeStep = { key, step };
+    return step;
+  }
+
+  #compute(step: TextStep, shape: StepShape, rows: readonly StepRowInput[], positions: Int32Array): Float32Array {
+    const { nTokens, nOutputs, splices } = shape;
+    const n = nTokens * rows.length;
+    const ids = new Int32Array(n);
+    const cells = new BigInt64Array(n);
+    rows.forEach(({ sequence, ids: own }, b) => {
+      ids.set(own, b * nTokens);
+      fillCells(cells, b * nTokens, sequence.extent.start + sequence.nPast, nTokens);
+      step.masks[b]?.write(causalMask(shape.rows[b]?.nCells ?? 0, nTokens, sequence.nPast));
+    });
+    step.ids.write(ids);
+    step.cells.write(cells);
+    step.positions.write(positions);
+    splices.forEach(({ firstColumn, length }, i) => {
+      const columns = new BigInt64Array(length);
+      fillCells(columns, 0, firstColumn, length);
+      step.spliceColumns[i]?.write(columns);
+    });
+    // All columns, or the last one of each sequence.
+    const last = nOutputs === n ? 1 : nTokens;
+    step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => (i + 1) * last - 1));
+    this.#parts.backend.compute(step.graph);
+    for (const { sequence } of rows) sequence.nPast += nTokens;
+    return step.result === null ? new Float32Array(0) : step.result.read(new Float32Array(step.result.nElements));
+  }
+
+  #dropDecodeStep(): void {
+    this.#decodeStep?.step[Symbol.dispose]();
+    this.#decodeStep = null;
+  }
+
+  [Symbol.dispose](): void {
+    this.#dropDecodeStep();
+    this.#encoder?.[Symbol.dispose]();
+    this.#allocator[Symbol.dispose]();
+    this.#decodeAllocator[Symbol.dispose]();
+    this.#parts.caches[Symbol.dispose]();
+    this.#parts.weights[Symbol.dispose]();
+  }
+}
+
+const slotOf = (rows: readonly StepRowInput[], i: number): number => rows[i]?.sequence.slot ?? 0;
+
+const ownSequence = (sequence: ModelSequence): Sequence => {
+  if (sequence instanceof Sequence) return sequence;
+  throw new TypeError('a sequence of another model');
+};
+
+const deviceEmbeds = (embeds: ImageEmbeds | undefined): DeviceEmbeds => {
+  if (embeds instanceof DeviceEmbeds) return embeds;
+  throw new TypeError('image embeddings of another model');
+};
+
+const splicesOf = (
+  inputIds: Int32Array,
+  offset: number,
+  { ids, embeds }: VisionPrompt,
+  imageTokenId: number,
+): StepSplice[] => {
+  const nRowsBefore = ids.subarray(0, offset).reduce((n, id) => (id === imageTokenId ? n + 1 : n), 0);
+  const nTokensPerImage = embeds.map(({ nTokens }) => nTokens);
+  return spliceRuns(inputIds, imageTokenId, nRowsBefore, nTokensPerImage).map(
+    ({ start, length, iImage, imageRow }) => ({
+      embeds: deviceEmbeds(embeds[iImage]).tensor,
+      firstRow: imageRow,
+      firstColumn: start,
+      length,
+    }),
+  );
+};
+
+const visionUnsupported = (modelId: string): CortexError =>
+  new CortexError('vision_unsupported', `model ${modelId} has no vision tower: it cannot see images`, {
+    facts: { model_id: modelId, suggestion: 'send the request without images, or to a model that sees' },
+  });

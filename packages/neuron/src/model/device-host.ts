@@ -1,0 +1,106 @@
+/** An opened ggml device: the only door to models on it. Runs in the device's worker thread. */
+import { openLibrary, OutOfMemoryError, tensorTypes, type Backend, type Device, type TensorType } from '@cortex/ggml';
+import type { ArchModel } from '../arch/arch.ts';
+import { archOf } from '../arch/registry.ts';
+import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
+import { CausalModel, cellAlignment } from './causal-model.ts';
+import { Checkpoint } from './checkpoint.ts';
+import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
+import { roundUp } from './step-inputs.ts';
+import { WeightReader } from './weight-loader.ts';
+import { insufficient, planWeights, Weights } from './weights.ts';
+
+/** Share of what the weights leave free that the KV cache may take when the operator names no size. */
+const kvShare = { host: 0.25, device: 0.8 } as const;
+
+const kvTypeOf = (wanted: ModelOptions['kvCacheType'], isHost: boolean): TensorType => {
+  if (wanted === 'auto') return isHost ? tensorTypes.f32 : tensorTypes.f16;
+  return tensorTypes[wanted];
+};
+
+class GgmlHost implements DeviceHost {
+  readonly #device: Device;
+  readonly #backend: Backend;
+
+  constructor({ index, threads }: DeviceHostOptions) {
+    const device = openLibrary().devices[index];
+    if (device === undefined) throw new RangeError(`there is no device ${index}`);
+    this.#device = device;
+    this.#backend = device.open();
+    this.#backend.setThreads(threads);
+  }
+
+  memory(): { freeBytes: number; totalBytes: number } {
+    return this.#device.memory();
+  }
+
+  async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
+    using checkpoint = await Checkpoint.open(options.dir);
+    const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+    const isHost = this.#device.type === 'cpu';
+    const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
+    const plans = planWeights(checkpoint, specs, { wanted: options.weightType, isHost });
+    const { native } = this.#device;
+    const weights = new Weights(native, this.#device.bufferType, plans, this.#device.memory().freeBytes);
+    try {
+      await weights.fill(native, checkpoint, onProgress);
+      const positionTable =
+        arch.vision === null ? null : new WeightReader(native, checkpoint).readF32(arch.vision.positionTable);
+      return this.#assemble(options, arch, weights, positionTable);
+    } catch (error) {
+      weights[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  #assemble(options: ModelOptions, arch: ArchModel, weights: Weights, positionTable: Float32Array | null): CausalModel {
+    const isHost = this.#device.type === 'cpu';
+    const kvType = kvTypeOf(options.kvCacheType, isHost);
+    const { kvTokens, contextMax } = this.#kvSize(options, arch, kvType);
+    const size = { kvType, nCells: kvTokens, nSlots: options.nSlots };
+    const { bufferType } = this.#device;
+    let caches: Caches;
+    try {
+      caches = new Caches(this.#device.native, bufferType, arch.caches, size, isHost);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw insufficient('caches', bufferType.name, error.nBytes, this.#device.memory().freeBytes);
+    }
+    return new CausalModel({
+      modelId: options.modelId,
+      arch,
+      backend: this.#backend,
+      bufferType,
+      weights,
+      caches,
+      contextMax,
+      kvTokens,
+      nSlots: options.nSlots,
+      positionTable,
+    });
+  }
+
+  /** How many tokens the cache holds and how many of them one sequence may take. */
+  #kvSize(options: ModelOptions, arch: ArchModel, kvType: TensorType): { kvTokens: number; contextMax: number } {
+    const perToken = kvBytesPerToken(arch.caches, kvType);
+    const states = stateBytesPerSlot(arch.caches) * options.nSlots;
+    const { freeBytes } = this.#device.memory();
+    const wantedMax = Math.min(arch.contextMax, options.contextMax ?? arch.contextMax);
+    const share = this.#device.type === 'cpu' ? kvShare.host : kvShare.device;
+    const affordable = perToken === 0 ? Infinity : Math.floor(((freeBytes - states) * share) / perToken);
+    const kvTokens = options.kvTokens ?? Math.min(wantedMax * options.nSlots, affordable);
+    const nCells = roundUp(Math.max(kvTokens, 1), cellAlignment);
+    const needed = nCells * perToken + states;
+    if (kvTokens < 1 || needed > freeBytes) {
+      throw insufficient('caches', this.#device.name, Math.max(needed, states + perToken * cellAlignment), freeBytes);
+    }
+    return { kvTokens: nCells, contextMax: Math.min(wantedMax, nCells) };
+  }
+
+  [Symbol.dispose](): void {
+    this.#backend[Symbol.dispose]();
+  }
+}
+
+/** The device worker imports this module by URL. @throws LibraryError, RangeError. */
+export const openDevice = (options: DeviceHostOptions): DeviceHost => new GgmlHost(options);

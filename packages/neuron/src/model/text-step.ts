@@ -1,0 +1,118 @@
+/**
+ * One step of the language model as a ggml graph: built for a shape of batch, then computed any number of times with
+ * new inputs. What changes from token to token (ids, positions, cells, masks) is input; what is baked in (where each
+ * sequence's cells and slot lie, how many cells it looks at) makes up the shape's key.
+ */
+import { Context, ops, tensorTypes, type Graph, type GraphAllocator, type Native, type Tensor } from '@cortex/ggml';
+import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
+
+export interface StepRow {
+  readonly slot: number;
+  readonly firstCell: number;
+  readonly nCells: number;
+}
+
+export interface StepSplice {
+  /** Where the image rows are: a tensor of embeddings and the first of its rows. */
+  readonly embeds: Tensor;
+  readonly firstRow: number;
+  /** Columns of the step that they replace, one after the other. */
+  readonly firstColumn: number;
+  readonly length: number;
+}
+
+export interface StepShape {
+  readonly nTokens: number;
+  readonly rows: readonly StepRow[];
+  readonly splices: readonly StepSplice[];
+  /** `columns`: the logits of `nOutputs` columns; `hidden`: their final hidden states; `none`: only the caches. */
+  readonly output: 'columns' | 'hidden' | 'none';
+  readonly nOutputs: number;
+}
+
+/** Equal keys mean that a graph may be computed again. Graphs with image rows are never kept. */
+export const stepKey = ({ nTokens, rows, output, nOutputs }: StepShape): string =>
+  `${nTokens} ${output} ${nOutputs} ${rows.map((r) => `${r.slot}:${r.firstCell}+${r.nCells}`).join(' ')}`;
+
+export class TextStep implements Disposable {
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly cells: Tensor;
+  readonly masks: readonly Tensor[];
+  /** Null unless some columns are wanted. */
+  readonly outputs: Tensor | null;
+  /** Columns of each splice, to be written like the other inputs. */
+  readonly spliceColumns: readonly Tensor[];
+  /** [nVocab or hidden, nOutputs]; null for output `none`. */
+  readonly result: Tensor | null;
+  readonly graph: Graph;
+  readonly #ctx: Context;
+
+  constructor(
+    native: Native,
+    model: ArchModel,
+    parts: { readonly weight: (name: string) => Tensor; readonly caches: readonly LayerCacheTensors[] },
+    shape: StepShape,
+  ) {
+    const nTensorsMax =
+      model.nTensorsMax + shape.rows.length * (model.nTensorsPerRow + 1) + shape.splices.length * 3 + 8;
+    const ctx = new Context(native, { nTensorsMax, nNodesMax: nTensorsMax });
+    this.#ctx = ctx;
+    const n = shape.nTokens * shape.rows.length;
+    this.ids = ctx.tensor(tensorTypes.i32, [n]).named('ids').asInput();
+    this.positions = ctx
+      .tensor(tensorTypes.i32, [n * model.positionAxes])
+      .named('positions')
+      .asInput();
+    this.cells = ctx.tensor(tensorTypes.i64, [n]).named('cells').asInput();
+    this.masks = shape.rows.map((row, b) =>
+      ctx.tensor(tensorTypes.f16, [row.nCells, shape.nTokens]).named(`mask-${b}`).asInput(),
+    );
+    this.outputs =
+      shape.output === 'none' ? null : ctx.tensor(tensorTypes.i32, [shape.nOutputs]).named('outputs').asInput();
+    this.spliceColumns = shape.splices.map(({ length }) => ctx.tensor(tensorTypes.i64, [length]).asInput());
+    this.graph = ctx.graph();
+    // An input that this step happens not to need must have memory all the same: it will be written.
+    const inputs = [this.ids, this.positions, this.cells, ...this.masks, ...this.spliceColumns];
+    for (const input of this.outputs === null ? inputs : [...inputs, this.outputs]) this.graph.expand(input);
+    const build: GraphBuild = { ctx, graph: this.graph, weight: parts.weight, caches: parts.caches };
+    const hidden = model.buildText(build, this.#batch(shape));
+    this.result = hidden === null ? null : this.#finish(build, model, hidden, shape.output);
+  }
+
+  #batch({ nTokens, rows, splices }: StepShape): TextBatch {
+    return {
+      nTokens,
+      rows: rows.map((row, b) => ({ ...row, mask: at(this.masks, b) })),
+      ids: this.ids,
+      positions: this.positions,
+      cells: this.cells,
+      splices: splices.map(({ embeds, firstRow, length }, i) => ({
+        rows: ops.view(this.#ctx, embeds, [embeds.ne[0], length], { offset: firstRow * embeds.nb[1] }),
+        columns: at(this.spliceColumns, i),
+      })),
+      outputs: this.outputs ?? 'none',
+    };
+  }
+
+  #finish(build: GraphBuild, model: ArchModel, hidden: Tensor, output: StepShape['output']): Tensor {
+    const result = output === 'hidden' ? hidden : model.buildHead(build, hidden);
+    result.named('result').asOutput();
+    this.graph.expand(result);
+    return result;
+  }
+
+  allocate(allocator: GraphAllocator): void {
+    allocator.allocate(this.graph);
+  }
+
+  [Symbol.dispose](): void {
+    this.#ctx[Symbol.dispose]();
+  }
+}
+
+const at = <T>(items: readonly T[], i: number): T => {
+  const item = items[i];
+  if (item === undefined) throw new RangeError(`no item ${i} of ${items.length}`);
+  return item;
+};
