@@ -7,7 +7,25 @@ import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.
 import type { SamplingParams } from '../sampling/params.ts';
 import type { VocabularyData } from '../tokenizer/vocabulary.ts';
 import type { MropePositions } from '../vision/mrope-positions.ts';
-import type { ForwardOutput, ImageInput, LoadProgress, ModelOptions } from '../model/device-model.ts';
+import type {
+  DeviceHostOptions,
+  ForwardOutput,
+  ImageInput,
+  LoadProgress,
+  ModelOptions,
+} from '../model/device-model.ts';
+
+/** What a device's thread is started with. */
+export interface DeviceWorkerSetup {
+  /** The thread's name, such as `cpu-dev-0`. */
+  readonly name: string;
+  /** Module that exports `openDevice`. */
+  readonly hostUrl: string;
+  readonly host: DeviceHostOptions;
+  readonly heartbeat: SharedArrayBuffer;
+  /** Sequences that may wait for room; more are answered `overloaded`. */
+  readonly waitingMax: number;
+}
 
 export interface LoadSpec extends ModelOptions {
   /** Bytes of every token, for constrained sampling. */
@@ -100,6 +118,15 @@ export type GenerateEvent =
       readonly nGenerated: number;
     };
 
+/** One model's sequences and how fast they have gone of late; null before any work. */
+export interface ModelCounts {
+  readonly modelId: string;
+  readonly inFlight: number;
+  readonly queueDepth: number;
+  readonly tokSPrefill: number | null;
+  readonly tokSDecode: number | null;
+}
+
 export type ToWorker =
   | { readonly kind: 'job'; readonly jobId: number; readonly job: DeviceJob }
   | { readonly kind: 'generate'; readonly jobId: number; readonly spec: GenerateSpec }
@@ -109,8 +136,11 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'ready' }
+  /** Instead of `ready`; the thread ends. */
+  | { readonly kind: 'open_failed'; readonly error: ErrorData }
   | { readonly kind: 'answer'; readonly jobId: number; readonly value: DeviceAnswers[keyof DeviceAnswers] }
   | { readonly kind: 'failed'; readonly jobId: number; readonly error: ErrorData }
   | { readonly kind: 'load_progress'; readonly jobId: number; readonly progress: LoadProgress }
+  | { readonly kind: 'activity'; readonly models: readonly ModelCounts[] }
   /** All that happened to a generation in one step. */
   | { readonly kind: 'events'; readonly jobId: number; readonly events: readonly GenerateEvent[] };

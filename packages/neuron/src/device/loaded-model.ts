@@ -1,0 +1,117 @@
+/**
+ * A model on the device with all that is under way on it. Owns its sequences: each is in exactly one of `waiting`,
+ * `prefilling` and `decoding` until it is finished.
+ */
+import { CortexError } from '@cortex/core';
+import type { DeviceModel, ModelSequence } from '../model/device-model.ts';
+import { GrammarCache } from '../sampling/grammar/token-constraint.ts';
+import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
+import type { SamplingParams } from '../sampling/params.ts';
+import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
+import type { PromptImages } from './prompt-images.ts';
+import type { GenerateSpec, LoadedFacts, LoadSpec, ModelCounts } from './protocol.ts';
+import type { ModelState } from './scheduler.ts';
+import type { Sequence, SequenceSampling } from './sequence.ts';
+import { WorkRate } from './work-rate.ts';
+
+/** A sequence driven by jobs, under the name its caller gave it. */
+export interface ManualSequence {
+  readonly room: ModelSequence;
+  images: PromptImages | null;
+}
+
+const running = (sequence: Sequence): boolean => !sequence.isFinished;
+
+export class LoadedModel implements ModelState, Disposable {
+  readonly spec: LoadSpec;
+  readonly model: DeviceModel;
+  readonly chunkMax: number;
+  readonly manual = new Map<string, ManualSequence>();
+  readonly prefillRate = new WorkRate();
+  readonly decodeRate = new WorkRate();
+  waiting: Sequence[] = [];
+  prefilling: Sequence[] = [];
+  decoding: Sequence[] = [];
+  lastWasPrefill = false;
+  readonly #workspace: SamplerWorkspace;
+  #grammars: GrammarCache | null = null;
+
+  constructor(spec: LoadSpec, model: DeviceModel, workspace: SamplerWorkspace) {
+    this.spec = spec;
+    this.model = model;
+    this.chunkMax = Math.max(spec.chunkMax, 1);
+    this.#workspace = workspace;
+  }
+
+  get facts(): LoadedFacts {
+    const { contextMax, kvTokens, nSlots, bytes, hasVision, hiddenSize } = this.model;
+    return { contextMax, kvTokens, nSlots, bytes, hasVision, hiddenSize };
+  }
+
+  get nInFlight(): number {
+    return this.prefilling.length + this.decoding.length;
+  }
+
+  get counts(): ModelCounts {
+    return {
+      modelId: this.spec.modelId,
+      inFlight: this.nInFlight,
+      queueDepth: this.waiting.length,
+      tokSPrefill: this.prefillRate.tokensPerSecond,
+      tokSDecode: this.decodeRate.tokensPerSecond,
+    };
+  }
+
+  /** @throws CortexError for a bias or constraint that does not fit the vocabulary. */
+  sampling(params: SamplingParams, spec: GenerateSpec): SequenceSampling {
+    const nVocab = Math.min(this.spec.vocabulary.control.length, this.model.nLogits);
+    const sampler = new Sampler(params, { nVocab, bannedIds: this.spec.bannedIds, workspace: this.#workspace });
+    sampler.observePrompt(spec.promptIds);
+    if (spec.constraint === null) return { sampler, constraint: null };
+    // Half a second for a large vocabulary, so only for models that need it.
+    this.#grammars ??= new GrammarCache(new VocabularyTrie(this.spec.vocabulary));
+    return { sampler, constraint: this.#grammars.constraint(spec.constraint, spec.eosIds) };
+  }
+
+  /** Gives waiting sequences their room, first come first served: none overtakes one that needs more. */
+  admit(): void {
+    for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
+      try {
+        if (!next.admit(this.model)) {
+          if (this.#isHeld) return;
+          throw new CortexError('overloaded', `there is no room for ${next.generation.nTokensReserved} tokens`);
+        }
+        this.waiting.shift();
+        this.prefilling.push(next);
+        next.generation.admitted();
+      } catch (error) {
+        next.generation.fail(error);
+        this.dropFinished();
+      }
+    }
+  }
+
+  /** Whether anything has room that it will give back. */
+  get #isHeld(): boolean {
+    return this.nInFlight + this.manual.size > 0;
+  }
+
+  dropFinished(): void {
+    this.waiting = this.waiting.filter(running);
+    this.prefilling = this.prefilling.filter(running);
+    this.decoding = this.decoding.filter(running);
+  }
+
+  resetManual(name: string): void {
+    const sequence = this.manual.get(name);
+    this.manual.delete(name);
+    sequence?.images?.[Symbol.dispose]();
+    sequence?.room[Symbol.dispose]();
+  }
+
+  /** The generations on it must have ended. */
+  [Symbol.dispose](): void {
+    for (const name of this.manual.keys()) this.resetManual(name);
+    this.model[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Runs one scheduled step and what follows from it: logits become tokens, sequences move on or end. Nothing is thrown:
+ * a failure ends the generations it concerns and no other.
+ */
+import type { LoadedModel } from './loaded-model.ts';
+import { forwardChunk } from './forward-chunk.ts';
+import type { Step } from './scheduler.ts';
+import type { Sequence } from './sequence.ts';
+
+const timed = <T>(run: () => T): { readonly value: T; readonly ms: number } => {
+  const start = performance.now();
+  const value = run();
+  return { value, ms: performance.now() - start };
+};
+
+const guarded = (sequence: Sequence, run: () => void): void => {
+  try {
+    run();
+  } catch (error) {
+    sequence.generation.fail(error);
+  }
+};
+
+const encodeImage = (model: LoadedModel, sequence: Sequence): void => {
+  const { ms } = timed(() => sequence.generation.images?.encodeNext(model.model));
+  sequence.generation.notePrefill(ms);
+};
+
+const prefill = (model: LoadedModel, sequence: Sequence, nTokens: number): void => {
+  const { generation } = sequence;
+  const offset = sequence.nPrefilled;
+  const ids = generation.spec.promptIds.subarray(offset, offset + nTokens);
+  const isLast = nTokens === sequence.nPromptLeft;
+  const { value: logits, ms } = timed(() => {
+    return forwardChunk(model.model, sequence.room, ids, offset, generation.images, isLast ? 'last' : 'none');
+  });
+  sequence.prefilled(nTokens);
+  model.prefillRate.add(nTokens, ms);
+  generation.notePrefill(ms);
+  if (!isLast) return;
+  model.prefilling.shift();
+  if (sequence.sampleNext(logits)) model.decoding.push(sequence);
+};
+
+const decode = (model: LoadedModel): void => {
+  const { decoding } = model;
+  const nLogits = model.model.nLogits;
+  const rows = decoding.map(({ room, lastId }) => ({ sequence: room, id: lastId }));
+  const { value: logits, ms } = timed(() => model.model.decode(rows));
+  model.decodeRate.add(rows.length, ms);
+  for (const generation of new Set(decoding.map((sequence) => sequence.generation))) generation.noteDecode(ms);
+  decoding.forEach((sequence, row) => {
+    guarded(sequence, () => {
+      // Another choice of the same request may have failed in this very step.
+      if (!sequence.isFinished) sequence.sampleNext(logits.subarray(row * nLogits, (row + 1) * nLogits));
+    });
+  });
+};
+
+export const runStep = (step: Step<LoadedModel>): void => {
+  const { model } = step;
+  const [oldest] = model.prefilling;
+  switch (step.kind) {
+    case 'encode_image':
+      if (oldest !== undefined) guarded(oldest, () => encodeImage(model, oldest));
+      break;
+    case 'prefill':
+      if (oldest !== undefined) guarded(oldest, () => prefill(model, oldest, step.nTokens));
+      break;
+    case 'decode':
+      try {
+        decode(model);
+      } catch (error) {
+        for (const { generation } of model.decoding) generation.fail(error);
+      }
+      break;
+  }
+  model.lastWasPrefill = step.kind !== 'decode';
+  model.dropFinished();
+};

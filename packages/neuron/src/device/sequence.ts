@@ -1,0 +1,110 @@
+/**
+ * One choice of a generation: a sequence that waits for room, prefills its prompt, then decodes until something ends
+ * it. It holds its room on the device from `admit` to `release`.
+ */
+import { CortexError } from '@cortex/core';
+import type { DeviceModel, ModelSequence } from '../model/device-model.ts';
+import type { Sampler } from '../sampling/sampler.ts';
+import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
+import type { Generation } from './generation.ts';
+import type { PrefillState } from './scheduler.ts';
+
+/** What ended a choice. */
+export type FinishCause = 'eos' | 'length' | 'stopped';
+
+export interface SequenceSampling {
+  readonly sampler: Sampler;
+  readonly constraint: TokenConstraint | null;
+}
+
+export class Sequence implements PrefillState {
+  readonly generation: Generation;
+  readonly choice: number;
+  readonly #sampling: SequenceSampling;
+  #room: ModelSequence | null = null;
+  #nPrefilled = 0;
+  #nGenerated = 0;
+  #lastId = 0;
+  #isFinished = false;
+
+  constructor(generation: Generation, choice: number, sampling: SequenceSampling) {
+    this.generation = generation;
+    this.choice = choice;
+    this.#sampling = sampling;
+  }
+
+  get room(): ModelSequence {
+    if (this.#room === null) throw new CortexError('internal_error', 'a sequence without room was run');
+    return this.#room;
+  }
+
+  get nImagesLeft(): number {
+    return this.generation.images?.nLeft ?? 0;
+  }
+
+  get nPrefilled(): number {
+    return this.#nPrefilled;
+  }
+
+  get nPromptLeft(): number {
+    return this.generation.spec.promptIds.length - this.#nPrefilled;
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
+  /** The token to decode next: the last one sampled. */
+  get lastId(): number {
+    return this.#lastId;
+  }
+
+  /** Takes its room; false when there is none now. */
+  admit(model: DeviceModel): boolean {
+    this.#room = model.open(this.generation.nTokensReserved);
+    return this.#room !== null;
+  }
+
+  prefilled(nTokens: number): void {
+    this.#nPrefilled += nTokens;
+  }
+
+  /** Samples from a row of logits, which it uses up, and notes the events. Returns whether the sequence goes on. */
+  sampleNext(logits: Float32Array): boolean {
+    const { spec, events } = this.generation;
+    if (spec.tokensMax < 1) return this.finish('length');
+    const { sampler, constraint } = this.#sampling;
+    const { id, logprob, top } = sampler.sample(logits, {
+      constraint: constraint ?? undefined,
+      nTopLogprobs: spec.nTopLogprobs,
+    });
+    if (spec.eosIds.includes(id)) return this.finish('eos');
+    sampler.accept(id);
+    constraint?.accept(id);
+    this.#lastId = id;
+    this.#nGenerated += 1;
+    events.push({ kind: 'token', choice: this.choice, token: { id, logprob, top } });
+    const isFull = this.room.nPast >= this.room.nTokensMax;
+    return this.#nGenerated >= spec.tokensMax || isFull ? this.finish('length') : true;
+  }
+
+  get nGenerated(): number {
+    return this.#nGenerated;
+  }
+
+  /** Ends it and gives back its room. Always false: it does not go on. */
+  finish(cause: FinishCause): false {
+    if (this.#isFinished) return false;
+    this.release();
+    this.generation.events.push({ kind: 'finished', choice: this.choice, cause });
+    this.generation.choiceFinished();
+    return false;
+  }
+
+  /** Gives back its room without a word. */
+  release(): void {
+    this.#isFinished = true;
+    this.#room?.[Symbol.dispose]();
+    this.#room = null;
+  }
+}

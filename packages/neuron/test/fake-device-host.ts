@@ -1,0 +1,264 @@
+/**
+ * A device without hardware, for tests: a module whose `openDevice` the device worker can import. A model's `dir` is
+ * its programme as JSON (see `FakeModelPlan`); its logits follow from the last token alone, so every answer is known.
+ */
+import { CortexError } from '@cortex/core';
+import type {
+  DeviceHost,
+  DeviceModel,
+  ForwardOutput,
+  ImageEmbeds,
+  ImageInput,
+  ModelOptions,
+  ModelSequence,
+  OpenDevice,
+} from '../src/model/device-model.ts';
+import type { GenerateSpec, LoadSpec } from '../src/device/protocol.ts';
+import { exhausted } from '../src/sampling/grammar/exhausted.ts';
+import { byteVocabulary } from './grammar/toy-vocabulary.ts';
+
+export interface FakeModelPlan {
+  readonly contextMax: number;
+  readonly kvTokens: number;
+  readonly nSlots: number;
+  readonly hasVision: boolean;
+  /** Each forward or decode blocks the thread this long. */
+  readonly stepMs: number;
+  readonly loadMs: number;
+  /** Computing this token fails in the way named. */
+  readonly failures: Readonly<Record<number, 'throw' | 'nan' | 'hang' | 'exit'>>;
+  /** What follows a token; otherwise the next id. */
+  readonly after: Readonly<Record<number, number>>;
+}
+
+const defaultPlan: FakeModelPlan = {
+  contextMax: 64,
+  kvTokens: 256,
+  nSlots: 4,
+  hasVision: true,
+  stepMs: 0,
+  loadMs: 0,
+  failures: {},
+  after: {},
+};
+
+const hidden = 2;
+const imageTokenId = 255;
+/** The toy vocabulary's end, and a few padding rows after it. */
+const nLogits = 260;
+export const fakeEosId = 256;
+export const fakeImageTokenId = imageTokenId;
+
+const block = (ms: number): void => {
+  if (ms > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+};
+
+class FakeSequence implements ModelSequence {
+  nPast = 0;
+  readonly nTokensMax: number;
+  readonly #onDispose: () => void;
+
+  constructor(nTokensMax: number, onDispose: () => void) {
+    this.nTokensMax = nTokensMax;
+    this.#onDispose = onDispose;
+  }
+
+  [Symbol.dispose](): void {
+    this.#onDispose();
+  }
+}
+
+export class FakeModel implements DeviceModel {
+  readonly contextMax: number;
+  readonly kvTokens: number;
+  readonly nSlots: number;
+  readonly nLogits = nLogits;
+  readonly hiddenSize = hidden;
+  readonly bytes = 1000;
+  readonly hasVision: boolean;
+  readonly imageTokenId: number | null;
+  /** Calls in order, such as `forward 0+8 last` and `decode 3`. */
+  readonly calls: string[] = [];
+  readonly sequences = new Set<FakeSequence>();
+  nEmbeds = 0;
+  isDisposed = false;
+  readonly #plan: FakeModelPlan;
+
+  constructor(plan: FakeModelPlan) {
+    this.#plan = plan;
+    this.contextMax = plan.contextMax;
+    this.kvTokens = plan.kvTokens;
+    this.nSlots = plan.nSlots;
+    this.hasVision = plan.hasVision;
+    this.imageTokenId = plan.hasVision ? imageTokenId : null;
+  }
+
+  open(nTokensMax: number): ModelSequence | null {
+    const nReserved = [...this.sequences].reduce((n, sequence) => n + sequence.nTokensMax, 0);
+    if (this.sequences.size >= this.nSlots || nReserved + nTokensMax > this.kvTokens) return null;
+    const sequence = new FakeSequence(nTokensMax, () => this.sequences.delete(sequence));
+    this.sequences.add(sequence);
+    return sequence;
+  }
+
+  encodeImage(image: ImageInput): ImageEmbeds {
+    if (!this.hasVision) throw new CortexError('vision_unsupported', 'the fake model has no tower');
+    this.calls.push(`encode ${image.contentHash}`);
+    block(this.#plan.stepMs);
+    this.nEmbeds += 1;
+    return {
+      nTokens: image.nTokens,
+      read: () => new Float32Array(image.nTokens * hidden).fill(7),
+      [Symbol.dispose]: () => {
+        this.nEmbeds -= 1;
+      },
+    };
+  }
+
+  forward(sequence: ModelSequence, ids: Int32Array, offset: number, output: ForwardOutput): Float32Array {
+    this.calls.push(`forward ${offset}+${ids.length} ${output}`);
+    if (!(sequence instanceof FakeSequence) || !this.sequences.has(sequence))
+      throw new Error('the sequence is not open');
+    if (sequence.nPast !== offset) throw new Error(`forward at ${offset}, but ${sequence.nPast} tokens are there`);
+    if (offset + ids.length > sequence.nTokensMax) throw new Error('more tokens than were reserved');
+    block(this.#plan.stepMs);
+    sequence.nPast += ids.length;
+    const rows = [...ids].map((id) => this.#row(id));
+    switch (output) {
+      case 'none':
+        return new Float32Array(0);
+      case 'hidden':
+        return new Float32Array(hidden).fill(ids.at(-1) ?? 0);
+      case 'last':
+        return rows.at(-1) ?? new Float32Array(0);
+      case 'all': {
+        const all = new Float32Array(rows.length * nLogits);
+        rows.forEach((row, i) => all.set(row, i * nLogits));
+        return all;
+      }
+      default:
+        return exhausted(output);
+    }
+  }
+
+  forwardWithVision(
+    ...[sequence, ids, offset, prompt, , output]: Parameters<DeviceModel['forwardWithVision']>
+  ): Float32Array {
+    if (prompt.embeds.length !== this.nEmbeds) throw new Error('the images are not all on the device');
+    return this.forward(sequence, ids, offset, output);
+  }
+
+  decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
+    this.calls.push(`decode ${rows.length}`);
+    block(this.#plan.stepMs);
+    const logits = new Float32Array(rows.length * nLogits);
+    rows.forEach(({ sequence, id }, i) => {
+      if (!(sequence instanceof FakeSequence) || !this.sequences.has(sequence))
+        throw new Error('the sequence is not open');
+      sequence.nPast += 1;
+      if (sequence.nPast > sequence.nTokensMax) throw new Error('more tokens than were reserved');
+      logits.set(this.#row(id), i * nLogits);
+    });
+    return logits;
+  }
+
+  #row(id: number): Float32Array {
+    const logits = new Float32Array(nLogits);
+    switch (this.#plan.failures[id]) {
+      case 'throw':
+        throw new Error(`token ${id} fails`);
+      case 'hang':
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+        break;
+      case 'exit':
+        process.exit(3);
+        break;
+      case 'nan':
+        return logits.fill(Number.NaN);
+      case undefined:
+    }
+    logits[this.#plan.after[id] ?? id + 1] = 10;
+    return logits;
+  }
+
+  [Symbol.dispose](): void {
+    this.isDisposed = true;
+  }
+}
+
+/** A device whose models a test in the same thread can look into. */
+export class FakeHost implements DeviceHost {
+  readonly models = new Map<string, FakeModel>();
+  isDisposed = false;
+
+  memory(): { readonly freeBytes: number; readonly totalBytes: number } {
+    return { freeBytes: 500, totalBytes: 1000 };
+  }
+
+  async loadModel({ modelId, dir }: ModelOptions, onProgress: Parameters<DeviceHost['loadModel']>[1]) {
+    const plan: FakeModelPlan = { ...defaultPlan, ...(JSON.parse(dir) as Partial<FakeModelPlan>) };
+    onProgress({ fraction: 0.5, phase: 'weights' });
+    await new Promise((resolve) => setTimeout(resolve, plan.loadMs));
+    const model = new FakeModel(plan);
+    this.models.set(modelId, model);
+    return model;
+  }
+
+  [Symbol.dispose](): void {
+    this.isDisposed = true;
+  }
+}
+
+export const openDevice: OpenDevice = ({ index }) => {
+  if (index < 0) throw new CortexError('model_load_failed', 'there is no such device');
+  return new FakeHost();
+};
+
+export const fakeLoadSpec = (modelId: string, plan: Partial<FakeModelPlan> = {}, chunkMax = 8): LoadSpec => ({
+  modelId,
+  dir: JSON.stringify(plan),
+  weightType: 'auto',
+  kvCacheType: 'auto',
+  contextMax: null,
+  kvTokens: null,
+  nSlots: 4,
+  chunkMax,
+  vocabulary: { ...byteVocabulary().table, added: new Map() },
+  bannedIds: [imageTokenId],
+});
+
+export const fakeImage = (contentHash: string, nTokens = 2): ImageInput => ({
+  grid: { h: 2, w: 2 },
+  nTokens,
+  patches: new Float32Array(4),
+  contentHash,
+});
+
+export const greedy = {
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  seed: 1,
+} as const;
+
+/** Greedy after `promptIds`: the answer counts up from the last of them. */
+export const fakeGenerateSpec = (
+  modelId: string,
+  promptIds: readonly number[],
+  spec: Partial<Omit<GenerateSpec, 'promptIds'>> = {},
+): GenerateSpec => ({
+  modelId,
+  promptIds: Int32Array.from(promptIds),
+  vision: null,
+  choices: [{ sampling: greedy }],
+  constraint: null,
+  eosIds: [fakeEosId],
+  tokensMax: 4,
+  nTopLogprobs: null,
+  ...spec,
+});
