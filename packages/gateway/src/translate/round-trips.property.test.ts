@@ -1,8 +1,8 @@
 import { MessageStream } from '@anthropic-ai/sdk/lib/MessageStream';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ResponseStream } from 'openai/lib/responses/ResponseStream';
 import { describe, expect, it } from 'vitest';
-import type { ChatChunk } from '@cortex/core';
+import type { ChatChunk, ChatCompletion } from '@cortex/core';
 import { answers, conversations, type Turn, type TurnCall } from '../../test/translate/arbitrary-answers.ts';
 import { chunksOf, completionOf, type ScriptedAnswer } from '../../test/translate/chat-answers.ts';
 import {
@@ -45,6 +45,16 @@ const finalResponse = async (answer: ScriptedAnswer): Promise<JsonObject> => {
   return plain(await ResponseStream.fromReadableStream(lines(events)).finalResponse());
 };
 
+type AssistantMessage = ChatCompletion['choices'][number]['message'];
+
+/** As it goes into the next request. */
+const messageOf = ({ choices }: ChatCompletion): Omit<AssistantMessage, 'refusal'> => {
+  const [choice] = choices;
+  if (choice === undefined) throw new Error('a completion has a choice');
+  const { refusal: _refusal, ...said } = choice.message;
+  return said;
+};
+
 describe('any answer', () => {
   it("adds up to the whole message in Anthropic's own client", async () => {
     await fc.assert(
@@ -69,19 +79,8 @@ describe('any answer', () => {
   it('comes back from the client as the chat message it was', () => {
     fc.assert(
       fc.property(answers, (answer) => {
-        const {
-          role,
-          content,
-          reasoning_content: reasoning,
-          tool_calls: calls,
-        } = completionOf(answer).choices[0]!.message;
-        const said = {
-          role,
-          content,
-          ...(reasoning && { reasoning_content: reasoning }),
-          ...(calls && { tool_calls: calls }),
-        };
-        const isEmpty = content === '' && !reasoning && !calls;
+        const said = messageOf(completionOf(answer));
+        const isEmpty = said.content === '' && !said.reasoning_content && !said.tool_calls;
         const expected = isEmpty ? [] : plain([said]);
         const message = answerFor(messagesDialect, messagesBody, completionOf(answer));
         const turns = [

@@ -1,10 +1,9 @@
 /** Random answers of a node, cut into random pieces, and random conversations that could have led to them. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { ScriptedAnswer } from './chat-answers.ts';
 
 const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 });
-const pieces = fc.array(word, { minLength: 1, maxLength: 4 });
-const maybe = <T>(one: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(one, { nil: undefined });
+const pieces = fc.array(word, { maxLength: 4 });
 
 export const cutAt = (text: string, cuts: readonly number[]): string[] => {
   const places = [...new Set(cuts.map((cut) => Math.floor(cut * text.length)))].toSorted((a, b) => a - b);
@@ -23,17 +22,15 @@ export const jsonObject = fc
   .map((value) => JSON.parse(JSON.stringify(value)) as Record<string, unknown>);
 
 const call = fc
-  .tuple(fc.stringMatching(/^[a-z]{1,8}$/), jsonObject, fc.array(fraction, { maxLength: 4 }))
-  .map(([name, input, cuts]) => ({ name, pieces: cutAt(JSON.stringify(input), cuts) }));
+  .tuple(fc.uuid(), fc.stringMatching(/^[a-z]{1,8}$/), jsonObject, fc.array(fraction, { maxLength: 4 }))
+  .map(([id, name, input, cuts]) => ({ id, name, pieces: cutAt(JSON.stringify(input), cuts) }));
 
-/** An answer that says something, and ends well. */
-export const answers: fc.Arbitrary<ScriptedAnswer> = fc
-  .record({ reasoning: maybe(pieces), text: maybe(pieces), calls: fc.array(call, { maxLength: 3 }) })
-  .map(({ reasoning, text, calls }) => ({
-    ...(reasoning === undefined ? {} : { reasoning }),
-    ...(text === undefined ? {} : { text }),
-    calls: calls.map((one, i) => ({ id: `call_${i}`, ...one })),
-  }));
+/** An answer that ends well, though it may say nothing. */
+export const answers: fc.Arbitrary<ScriptedAnswer> = fc.record({
+  reasoning: pieces,
+  text: pieces,
+  calls: fc.uniqueArray(call, { maxLength: 3, selector: ({ id }) => id }),
+});
 
 export interface Turn {
   readonly said: string;

@@ -4,14 +4,14 @@ import type { ChatChunk, ChatCompletion, ChatDelta, FinishReason, Usage } from '
 export interface ScriptedCall {
   readonly id: string;
   readonly name: string;
-  readonly arguments: string;
+  /** Of the JSON text of its arguments. */
+  readonly pieces: readonly string[];
 }
 
 export interface ScriptedAnswer {
   readonly reasoning?: readonly string[];
   readonly text?: readonly string[];
-  /** Each as its pieces of arguments. */
-  readonly calls?: readonly { readonly id: string; readonly name: string; readonly pieces: readonly string[] }[];
+  readonly calls?: readonly ScriptedCall[];
   readonly finish?: FinishReason;
   readonly stopString?: string;
   readonly usage?: Usage;
@@ -39,13 +39,19 @@ export const chunkOf = (choice: Partial<Choice> | null, more: Partial<ChatChunk>
 const finishOf = (answer: ScriptedAnswer): FinishReason =>
   answer.finish ?? ((answer.calls ?? []).length > 0 ? 'tool_calls' : 'stop');
 
+const argumentDelta = (index: number, piece: string): ChatDelta => ({
+  tool_calls: [{ index, function: { arguments: piece } }],
+});
+
+const callDeltas = ({ id, name, pieces }: ScriptedCall, index: number): ChatDelta[] => [
+  { tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] },
+  ...pieces.map((piece) => argumentDelta(index, piece)),
+];
+
 const deltasOf = (answer: ScriptedAnswer): ChatDelta[] => [
   ...(answer.reasoning ?? []).map((piece): ChatDelta => ({ reasoning_content: piece })),
   ...(answer.text ?? []).map((piece): ChatDelta => ({ content: piece })),
-  ...(answer.calls ?? []).flatMap(({ id, name, pieces }, index): ChatDelta[] => [
-    { tool_calls: [{ index, id, type: 'function', function: { name, arguments: '' } }] },
-    ...pieces.map((piece): ChatDelta => ({ tool_calls: [{ index, function: { arguments: piece } }] })),
-  ]),
+  ...(answer.calls ?? []).flatMap(callDeltas),
 ];
 
 /** As a node sends it that was asked for `continuous_usage_stats`: usage on the first chunk and on the last. */

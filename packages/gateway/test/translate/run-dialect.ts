@@ -28,8 +28,12 @@ export const eventsIn = (text: string): ClientEvent[] =>
     return [{ event, data: JSON.parse(frame.data) as JsonObject }];
   });
 
+export const tell = (stream: StreamTranslator, chunks: readonly ChatChunk[]): string =>
+  chunks.map((chunk) => stream.chunk(chunk)).join('');
+
+/** A whole stream. */
 export const textFor = (stream: StreamTranslator, chunks: readonly ChatChunk[]): string =>
-  chunks.map((chunk) => stream.chunk(chunk)).join('') + stream.end();
+  tell(stream, chunks) + stream.end();
 
 /** Events of a whole stream. */
 export const eventsFor = (dialect: Dialect, body: JsonObject, chunks: readonly ChatChunk[]): ClientEvent[] =>

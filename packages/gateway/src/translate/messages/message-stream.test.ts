@@ -1,7 +1,7 @@
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { chunkOf, chunksOf, completionOf, usage, type ScriptedAnswer } from '../../../test/translate/chat-answers.ts';
-import { answerFor, eventsFor, eventsIn, streamOf, textFor } from '../../../test/translate/run-dialect.ts';
+import { answerFor, eventsFor, eventsIn, streamOf, tell, textFor } from '../../../test/translate/run-dialect.ts';
 import type { JsonObject } from '../contract.ts';
 import { messagesDialect } from './dialect.ts';
 
@@ -120,9 +120,7 @@ describe('the events of a streamed message', () => {
   });
 
   it('count the prompt roughly where the node tells only at the end, and exactly then', () => {
-    const chunks = chunksOf({ text: ['x'] }).map((chunk, i, all) =>
-      i < all.length - 1 ? { ...chunk, usage: null } : chunk,
-    );
+    const [, ...chunks] = chunksOf({ text: ['x'] });
     const content = [
       { type: 'text', text: 'a'.repeat(400) },
       { type: 'image', source: { type: 'url', url: 'https://x' } },
@@ -136,18 +134,17 @@ describe('the events of a streamed message', () => {
 
   it('begin only with the first piece, so that another node may still take over', () => {
     const stream = streamOf(messagesDialect, base);
-    const [opening, ...others] = chunksOf({ text: ['x'] });
-    expect(stream.chunk(opening!)).toBe('');
+    const chunks = chunksOf({ text: ['x'] });
+    expect(tell(stream, chunks.slice(0, 1))).toBe('');
     // The first node breaks, the second begins again.
-    expect(stream.chunk(opening!)).toBe('');
-    expect(eventsIn(textFor(stream, others)).map(({ event }) => event)[0]).toBe('message_start');
+    expect(eventsIn(textFor(stream, chunks))[0]).toMatchObject({ event: 'message_start' });
   });
 
   it('begin again after a node that fails with its first piece', () => {
     const stream = streamOf(messagesDialect, base);
     const nameless = chunkOf({ delta: { tool_calls: [{ index: 0, function: { arguments: '{' } }] } });
     expect(() => stream.chunk(nameless)).toThrow(CortexError);
-    expect(eventsIn(textFor(stream, chunksOf({ text: ['x'] }))).map(({ event }) => event)[0]).toBe('message_start');
+    expect(eventsIn(textFor(stream, chunksOf({ text: ['x'] })))[0]).toMatchObject({ event: 'message_start' });
   });
 });
 
@@ -163,8 +160,7 @@ describe('a silent stream', () => {
 describe('a stream that fails', () => {
   it('ends in an error event and nothing after it', () => {
     const stream = streamOf(messagesDialect, base);
-    const [opening, first] = chunksOf({ text: ['x'] });
-    const begun = stream.chunk(opening!) + stream.chunk(first!);
+    const begun = tell(stream, chunksOf({ text: ['x'] }).slice(0, 2));
     const failed = eventsIn(begun + stream.fail(new CortexError('device_poisoned', 'gone', { facts: { node: 'a' } })));
     expect(failed.at(-1)).toEqual({
       event: 'error',
@@ -178,9 +174,7 @@ describe('a stream that fails', () => {
 
   it('is one whose node says it is done without saying why', () => {
     const stream = streamOf(messagesDialect, base);
-    const [opening, first] = chunksOf({ text: ['x'] });
-    stream.chunk(opening!);
-    stream.chunk(first!);
+    tell(stream, chunksOf({ text: ['x'] }).slice(0, 2));
     expect(eventsIn(stream.end())).toMatchObject([{ event: 'error', data: { error: { code: 'upstream_error' } } }]);
   });
 
@@ -202,6 +196,9 @@ describe('a stream that fails', () => {
   });
 });
 
+const contentOfCall = (pieces: string[], finish: 'tool_calls' | 'length'): unknown =>
+  answerFor(messagesDialect, base, completionOf({ calls: [{ id: 'c', name: 'f', pieces }], finish }))['content'];
+
 describe('a whole message', () => {
   it('has the blocks its stream would add up to', () => {
     const answer: ScriptedAnswer = {
@@ -222,13 +219,11 @@ describe('a whole message', () => {
   });
 
   it('takes a call without arguments, and one cut short by the limit, as one of {}', () => {
-    const call = (pieces: string[], finish: 'tool_calls' | 'length'): unknown =>
-      answerFor(messagesDialect, base, completionOf({ calls: [{ id: 'c', name: 'f', pieces }], finish }))['content'];
     const expected = [{ type: 'tool_use', id: 'c', name: 'f', input: {} }];
-    expect(call([], 'tool_calls')).toEqual(expected);
-    expect(call(['{"a": [1'], 'length')).toEqual(expected);
-    expect(() => call(['{"a": [1'], 'tool_calls')).toThrow('no JSON object');
-    expect(() => call(['[1]'], 'tool_calls')).toThrow('no JSON object');
+    expect(contentOfCall([], 'tool_calls')).toEqual(expected);
+    expect(contentOfCall(['{"a": [1'], 'length')).toEqual(expected);
+    expect(() => contentOfCall(['{"a": [1'], 'tool_calls')).toThrow('no JSON object');
+    expect(() => contentOfCall(['[1]'], 'tool_calls')).toThrow('no JSON object');
   });
 
   it.each([[null], [{}], [{ choices: [] }], [{ choices: [{ message: { content: 'x' } }], usage }], ['text']])(

@@ -1,7 +1,7 @@
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { chunkOf, chunksOf, completionOf, type ScriptedAnswer } from '../../../test/translate/chat-answers.ts';
-import { answerFor, eventsFor, eventsIn, streamOf, textFor } from '../../../test/translate/run-dialect.ts';
+import { answerFor, eventsFor, eventsIn, streamOf, tell, textFor } from '../../../test/translate/run-dialect.ts';
 import type { JsonObject } from '../contract.ts';
 import { responsesDialect } from './dialect.ts';
 
@@ -67,7 +67,7 @@ const messageEvents = (index: number, status: string, ...pieces: string[]): Json
   return [
     { type: 'response.output_item.added', output_index: index, item: message(id, 'in_progress') },
     { type: 'response.content_part.added', ...at, part: part('') },
-    ...pieces.map((delta) => ({ type: 'response.output_text.delta', ...at, delta, logprobs: [] })),
+    ...pieces.map((delta) => Object.assign({ type: 'response.output_text.delta', delta, logprobs: [] }, at)),
     { type: 'response.output_text.done', ...at, text, logprobs: [] },
     { type: 'response.content_part.done', ...at, part: part(text) },
     { type: 'response.output_item.done', output_index: index, item: message(id, status, text) },
@@ -88,6 +88,8 @@ const call = (index: number, id: string, args: string, status = 'completed'): Js
   name: 'read',
   arguments: args,
 });
+
+const atCall = (index: number): JsonObject => ({ item_id: `fc_1_${index}`, output_index: index });
 
 describe('the events of a streamed response', () => {
   it('for text', () => {
@@ -111,7 +113,6 @@ describe('the events of a streamed response', () => {
       ],
     };
     const at = { item_id: 'rs_1_0', output_index: 0, summary_index: 0 };
-    const atCall = (index: number): JsonObject => ({ item_id: `fc_1_${index}`, output_index: index });
     expect(events(answer)).toEqual([
       ...opening,
       {
@@ -191,7 +192,7 @@ describe('the events of a streamed response', () => {
   it('begin only with the first piece, so that another node may still take over', () => {
     const stream = streamOf(responsesDialect, base);
     const chunks = chunksOf({ text: ['x'] });
-    expect(stream.chunk(chunks[0]!)).toBe('');
+    expect(tell(stream, chunks.slice(0, 1))).toBe('');
     const nameless = chunkOf({ delta: { tool_calls: [{ index: 0, function: { arguments: '{' } }] } });
     expect(() => stream.chunk(nameless)).toThrow(CortexError);
     expect(eventsIn(textFor(stream, chunks))[0]?.data).toMatchObject({ type: 'response.created', sequence_number: 0 });
@@ -209,8 +210,7 @@ describe('a stream that fails', () => {
   it('ends in response.failed with what there was, and nothing after it', () => {
     const stream = streamOf(responsesDialect, base);
     const chunks = chunksOf({ reasoning: ['why not'], text: ['Hel', 'lo'] }).slice(0, -3);
-    const begun = chunks.map((chunk) => stream.chunk(chunk)).join('');
-    const failed = eventsIn(begun + stream.fail(new CortexError('upstream_disconnected', 'gone')));
+    const failed = eventsIn(tell(stream, chunks) + stream.fail(new CortexError('upstream_disconnected', 'gone')));
     expect(failed.at(-1)).toEqual({
       event: 'response.failed',
       data: {
@@ -233,7 +233,7 @@ describe('a stream that fails', () => {
 
   it('is one whose node says it is done without saying why', () => {
     const stream = streamOf(responsesDialect, base);
-    for (const chunk of chunksOf({ text: ['x'] }).slice(0, 2)) stream.chunk(chunk);
+    tell(stream, chunksOf({ text: ['x'] }).slice(0, 2));
     expect(eventsIn(stream.end()).at(-1)).toMatchObject({
       event: 'response.failed',
       data: { response: { error: { code: 'upstream_error' } } },

@@ -17,17 +17,27 @@ const fault = (body: JsonObject): unknown => {
 const hi = { role: 'user', content: 'hi' };
 const image = 'data:image/png;base64,iVBORw0KGgo=';
 
+const developer = (text: string): JsonObject => ({
+  type: 'message',
+  role: 'developer',
+  content: [{ type: 'input_text', text }],
+});
+const call = (id: string): JsonObject => ({ type: 'function_call', call_id: id, name: 'f', arguments: '{}' });
+const output = (id: string, value: unknown): JsonObject => ({
+  type: 'function_call_output',
+  call_id: id,
+  output: value,
+});
+const chatCall = (id: string): JsonObject => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } });
+const reasoningOf = (item: JsonObject): unknown =>
+  (messagesOf([{ type: 'reasoning', ...item }, call('a')]) as JsonObject[])[0]?.['reasoning_content'];
+
 describe('the input', () => {
   it('is one user turn when it is a string, after the instructions', () => {
     expect(messagesOf('hi', { instructions: 'Be brief.' })).toEqual([{ role: 'system', content: 'Be brief.' }, hi]);
   });
 
   it("takes Codex's developer messages as one system turn at the front", () => {
-    const developer = (text: string): JsonObject => ({
-      type: 'message',
-      role: 'developer',
-      content: [{ type: 'input_text', text }],
-    });
     const input = [developer('A'), developer('B'), { role: 'user', content: [{ type: 'input_text', text: 'hi' }] }];
     expect(messagesOf(input, { instructions: 'I' })).toEqual([{ role: 'system', content: 'I\n\nA\n\nB' }, hi]);
   });
@@ -53,14 +63,6 @@ describe('the input', () => {
       },
     ]);
   });
-
-  const call = (id: string): JsonObject => ({ type: 'function_call', call_id: id, name: 'f', arguments: '{}' });
-  const output = (id: string, value: unknown): JsonObject => ({
-    type: 'function_call_output',
-    call_id: id,
-    output: value,
-  });
-  const chatCall = (id: string): JsonObject => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } });
 
   it('gathers reasoning, words and calls of a turn in one message, and gives each result its own', () => {
     const input = [
@@ -107,8 +109,6 @@ describe('the input', () => {
   it('takes reasoning from its text, its sealed copy or its summary, in this order', () => {
     const sealed = `cortex1.${Buffer.from('sealed').toString('base64url')}`;
     const summary = [{ type: 'summary_text', text: 'summary' }];
-    const reasoningOf = (item: JsonObject): unknown =>
-      (messagesOf([{ type: 'reasoning', ...item }, call('a')]) as JsonObject[])[0]?.['reasoning_content'];
     expect(reasoningOf({ summary, encrypted_content: sealed, content: [{ text: 'text' }] })).toBe('text');
     expect(reasoningOf({ summary, encrypted_content: sealed })).toBe('sealed');
     expect(reasoningOf({ summary, encrypted_content: "another's" })).toBe('summary');
