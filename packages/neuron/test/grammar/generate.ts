@@ -2,7 +2,7 @@
 import { CompileBudget } from '../../src/sampling/grammar/compile-error.ts';
 import { assemble } from '../../src/sampling/grammar/assemble.ts';
 import { Automaton, dead } from '../../src/sampling/grammar/automaton.ts';
-import { compileConstraint } from '../../src/sampling/grammar/compile-constraint.ts';
+import { compileConstraint, type CompiledConstraint } from '../../src/sampling/grammar/compile-constraint.ts';
 import type { Expression } from '../../src/sampling/grammar/expression.ts';
 import type { Program } from '../../src/sampling/grammar/program.ts';
 import { automatonAccepts, type TextAutomaton } from '../../src/sampling/grammar/text-automaton.ts';
@@ -44,49 +44,52 @@ export const matcherOfSpec = (spec: GrammarSpec): ((text: string | Uint8Array) =
 export const acceptsText = (automaton: TextAutomaton | null, text: string): boolean =>
   automaton !== null && automatonAccepts(automaton, text);
 
-export interface Generated {
-  readonly text: string;
-  readonly nTokens: number;
-}
-
 const closers = /^["\]}<\n]/;
-/** Tokens after which what would end the text becomes likelier, every other step. */
+/** Tokens after which those that may close something are preferred, every other step. */
 const patience = 40;
+const tokensMax = 4000;
 
-/**
- * Tokens until end-of-sequence; throws when that does not come within `nTokensMax`. The bytes must be UTF-8.
- * `check`: called before each choice with the constraint and the logits it allows.
- */
-export function generate(
-  spec: GrammarSpec,
-  vocabulary: ToyVocabulary,
-  trie: VocabularyTrie,
-  seed: number,
-  nTokensMax = 3000,
-): Generated {
-  const compiled = compileConstraint({ ...spec, startAfter: null });
-  const grammar = new SharedGrammar(compiled.program, trie);
-  const constraint = new TokenConstraint(compiled, grammar, [vocabulary.eosId]);
-  const random = new Random(seed);
-  const isCloser = Uint8Array.from({ length: trie.nVocab }, (_, id) =>
-    closers.test(Buffer.from(trie.bytesOf(id)).toString('latin1')) ? 1 : 0,
-  );
-  const chunks: Uint8Array[] = [];
-  const logits = new Float32Array(trie.nVocab);
-  for (let step = 0; step < nTokensMax; step++) {
-    const urge = step % 2 === 0 ? 0 : Math.max(0, step - patience) / 20;
-    logits.forEach((_, id) => (logits[id] = random.next() * 6 + (isCloser[id] === 1 ? urge : 0)));
-    logits[vocabulary.eosId] = 4 + 4 * urge;
-    constraint.mask(logits);
-    const id = logits.indexOf(Math.max(...logits));
-    constraint.accept(id);
-    if (id === vocabulary.eosId) {
-      return {
-        text: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks)),
-        nTokens: step,
-      };
-    }
-    chunks.push(trie.bytesOf(id));
+/** Writes text after text under one grammar. */
+export class RandomWriter {
+  readonly #vocabulary: ToyVocabulary;
+  readonly #compiled: CompiledConstraint;
+  readonly #grammar: SharedGrammar;
+  readonly #closes: readonly boolean[];
+
+  constructor(spec: GrammarSpec, vocabulary: ToyVocabulary, trie: VocabularyTrie) {
+    this.#vocabulary = vocabulary;
+    this.#compiled = compileConstraint({ ...spec, startAfter: null });
+    this.#grammar = new SharedGrammar(this.#compiled.program, trie);
+    this.#closes = Array.from({ length: trie.nVocab }, (_, id) =>
+      closers.test(Buffer.from(trie.bytesOf(id)).toString('latin1')),
+    );
   }
-  throw new Error(`no end after ${nTokensMax} tokens: ${Buffer.concat(chunks).toString('utf8').slice(0, 300)}`);
+
+  /** The whole text, which must be UTF-8; throws when it does not end. */
+  write(seed: number): string {
+    const { trie } = this.#grammar;
+    const constraint = new TokenConstraint(this.#compiled, this.#grammar, [this.#vocabulary.eosId]);
+    const random = new Random(seed);
+    const logits = new Float32Array(trie.nVocab);
+    const chunks: Uint8Array[] = [];
+    for (let step = 0; step < tokensMax; step++) {
+      logits.fill(0);
+      constraint.mask(logits);
+      const id = this.#choose(logits, random, step > patience && step % 2 === 0);
+      constraint.accept(id);
+      if (id === this.#vocabulary.eosId) {
+        return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+      }
+      chunks.push(trie.bytesOf(id));
+    }
+    throw new Error(`no end after ${tokensMax} tokens: ${Buffer.concat(chunks).toString('utf8').slice(0, 300)}`);
+  }
+
+  #choose(logits: Float32Array, random: Random, hurry: boolean): number {
+    const allowed = [...logits.keys()].filter((id) => logits[id] === 0);
+    const closing = hurry ? allowed.filter((id) => this.#closes[id]) : [];
+    if (allowed.includes(this.#vocabulary.eosId) && (hurry || random.next() < 0.3)) return this.#vocabulary.eosId;
+    const pool = closing.length > 0 ? closing : allowed;
+    return pool[Math.floor(random.next() * pool.length)] ?? -1;
+  }
 }

@@ -56,15 +56,15 @@ interface TokenizerJson {
   readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
 }
 
-/** The fixture's tokenizer: byte-level, with added tokens of both kinds. */
-export function fixtureVocabulary(): ToyVocabulary {
+/** The fixture's tokenizer: byte-level, with added tokens of both kinds; then these texts. */
+export function fixtureVocabulary(...texts: readonly string[]): ToyVocabulary {
   const path = fileURLToPath(new URL('../../../../fixtures/tokenizer/tokenizer.json', import.meta.url));
   const { model, added_tokens: added } = JSON.parse(readFileSync(path, 'utf8')) as TokenizerJson;
   const tokens: Uint8Array[] = [];
   for (const [token, id] of Object.entries(model.vocab)) tokens[id] = bytesOfToken(token) ?? new Uint8Array();
   for (const { id, content } of added) tokens[id] = utf8.encode(content);
   return vocabularyOf(
-    tokens,
+    [...tokens, ...texts.map((text) => utf8.encode(text))],
     added.filter(({ special }) => special).map(({ id }) => id),
   );
 }

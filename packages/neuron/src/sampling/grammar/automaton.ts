@@ -209,7 +209,8 @@ class Closure {
   readonly #program: Program;
   readonly #stack: number[] = [];
   readonly #seen = new Set<number>();
-  readonly #reading: [at: number, frame: number][] = [];
+  /** Keys of the pairs that read a byte, as in `#seen`. */
+  readonly #reading: number[] = [];
   #complete = false;
   #escaped = false;
 
@@ -226,8 +227,13 @@ class Closure {
       if (frame === undefined || at === undefined) break;
       this.#follow(at, frame);
     }
-    this.#reading.sort((x, y) => x[0] - y[0] || x[1] - y[1]);
-    return { configs: Int32Array.from(this.#reading.flat()), complete: this.#complete, escaped: this.#escaped };
+    this.#reading.sort((x, y) => x - y);
+    const configs = new Int32Array(2 * this.#reading.length);
+    this.#reading.forEach((key, i) => {
+      configs[2 * i] = key % this.#program.ops.length;
+      configs[2 * i + 1] = Math.floor(key / this.#program.ops.length);
+    });
+    return { configs, complete: this.#complete, escaped: this.#escaped };
   }
 
   /** Only what can still come to its end within the depth limit. */
@@ -248,7 +254,7 @@ class Closure {
     const a = this.#program.a[at] ?? 0;
     switch (ops[at] ?? -1) {
       case op.byte:
-        this.#reading.push([at, frame]);
+        this.#reading.push(frame * ops.length + at);
         return;
       case op.split:
         for (let i = 0; i < (b[at] ?? 0); i++) this.#push(targets[a + i] ?? 0, frame);

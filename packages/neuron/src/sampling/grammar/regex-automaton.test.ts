@@ -57,7 +57,7 @@ describe('regexAutomaton', () => {
         for (const text of texts)
           expect([pattern, text, acceptsText(automaton, text)]).toEqual([pattern, text, native.test(text)]);
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
   });
 

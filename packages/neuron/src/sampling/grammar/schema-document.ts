@@ -34,6 +34,7 @@ function checkSize(value: unknown, root: string): void {
 export class SchemaDocument {
   readonly root: Subschema;
   readonly #byPath = new Map<string, Subschema>();
+  readonly #byReference = new Map<string, Subschema>();
   readonly #nextId: () => number;
 
   /** `nextId` is shared by the documents of one compilation, so that ids are unique across them. */
@@ -58,16 +59,20 @@ export class SchemaDocument {
     if (reference !== '#' && !reference.startsWith('#/')) {
       throw unsupported('$ref', path, `"${reference}" does not point into the schema ("#/…")`);
     }
+    const known = this.#byReference.get(reference);
+    if (known !== undefined) return known;
     let value: unknown = this.root.schema;
     let at = this.root.path;
     for (const token of reference.split('/').slice(1)) {
       const key = unescapeToken(token);
       const inside = typeof value === 'object' && value !== null && Object.hasOwn(value, key);
       if (!inside) throw invalidSchema(path, `"$ref" names "${reference}", which is not there`);
-      value = Object.entries(value as object).find(([name]) => name === key)?.[1];
+      value = (value as Readonly<Record<string, unknown>>)[key];
       at = `${at}/${escapeToken(key)}`;
     }
-    return this.at(value, at);
+    const target = this.at(value, at);
+    this.#byReference.set(reference, target);
+    return target;
   }
 }
 

@@ -146,15 +146,18 @@ function read(subschema: Subschema, reader: Reader): void {
   }
   open.add(id);
   reader.budget.spend(1 + Object.keys(schema).length);
+  let [nObjectsRead, nArraysRead] = [0, 0];
   for (const [keyword, value] of Object.entries(schema)) {
     const why = refused.get(keyword);
     if (why !== undefined) throw unsupported(keyword, path, why);
+    // Read where the first of them stands: the order of members is the order of the schema.
+    if (objectKeywords.has(keyword) && nObjectsRead++ === 0) readObjectShape(schema, path, reader);
+    if (arrayKeywords.has(keyword) && nArraysRead++ === 0) readArrayShape(schema, path, reader);
     const readKeyword = keywords.get(keyword);
     if (readKeyword === undefined) continue;
     readKeyword(value, `${path}/${escapeToken(keyword)}`, reader);
     if (!combining.has(keyword)) facts.constrained = true;
   }
-  readShapes(schema, path, reader);
   open.delete(id);
 }
 
@@ -166,29 +169,35 @@ function subschemas(value: unknown, path: string, { document }: Reader): Subsche
 }
 
 /** Keywords that only make sense beside each other: what is listed, and what is not. */
-function readShapes(schema: Readonly<Record<string, unknown>>, path: string, reader: Reader): void {
-  const { facts, document } = reader;
-  const subschema = (keyword: string): Subschema | null =>
-    schema[keyword] === undefined ? null : document.at(schema[keyword], `${path}/${keyword}`);
-  const { properties } = schema;
-  const additional = subschema('additionalProperties');
-  if (properties !== undefined && !isObject(properties))
-    throw invalidSchema(`${path}/properties`, 'it must be an object');
-  if (properties !== undefined || additional !== null) {
-    const listed = Object.entries(properties ?? {}).map(
-      ([name, value]) => [name, document.at(value, `${path}/properties/${escapeToken(name)}`)] as const,
-    );
-    facts.objects.push({ properties: new Map(listed), additional });
-  }
+const objectKeywords: ReadonlySet<string> = new Set(['properties', 'additionalProperties']);
+const arrayKeywords: ReadonlySet<string> = new Set(['items', 'prefixItems', 'additionalItems']);
+
+type Keywords = Readonly<Record<string, unknown>>;
+
+const subschemaOf = (schema: Keywords, keyword: string, path: string, { document }: Reader): Subschema | null =>
+  schema[keyword] === undefined ? null : document.at(schema[keyword], `${path}/${keyword}`);
+
+function readObjectShape(schema: Keywords, path: string, reader: Reader): void {
+  const { properties = {} } = schema;
+  if (!isObject(properties)) throw invalidSchema(`${path}/properties`, 'it must be an object');
+  const listed = Object.entries(properties).map(
+    ([name, value]) => [name, reader.document.at(value, `${path}/properties/${escapeToken(name)}`)] as const,
+  );
+  const additional = subschemaOf(schema, 'additionalProperties', path, reader);
+  reader.facts.objects.push({ properties: new Map(listed), additional });
+  reader.facts.constrained = true;
+}
+
+function readArrayShape(schema: Keywords, path: string, reader: Reader): void {
   // Before 2020-12 a tuple was an `items` array, and `additionalItems` its rest.
   const legacy = Array.isArray(schema['items']);
   const prefixKeyword = legacy ? 'items' : 'prefixItems';
   const prefix = schema[prefixKeyword];
-  const items = subschema(legacy ? 'additionalItems' : 'items');
-  if (prefix !== undefined || items !== null) {
-    const listed = prefix === undefined ? [] : subschemas(prefix, `${path}/${prefixKeyword}`, reader);
-    facts.arrays.push({ prefix: listed, items });
-  }
+  reader.facts.arrays.push({
+    prefix: prefix === undefined ? [] : subschemas(prefix, `${path}/${prefixKeyword}`, reader),
+    items: subschemaOf(schema, legacy ? 'additionalItems' : 'items', path, reader),
+  });
+  reader.facts.constrained = true;
 }
 
 type ReadKeyword = (value: unknown, path: string, reader: Reader) => void;
@@ -324,8 +333,4 @@ const keywords: ReadonlyMap<string, ReadKeyword> = new Map<string, ReadKeyword>(
       facts.types = intersectTypes(facts.types, new Set(jsonTypes.filter((type) => type !== 'number')));
     },
   ],
-  // Read by `readShapes`; listed so that they count as constraints.
-  ...['properties', 'additionalProperties', 'items', 'prefixItems', 'additionalItems'].map(
-    (keyword): [string, ReadKeyword] => [keyword, () => undefined],
-  ),
 ]);

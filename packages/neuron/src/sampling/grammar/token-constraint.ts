@@ -10,7 +10,7 @@ import { applyMask, TokenMasks } from './token-masks.ts';
 import type { VocabularyTrie } from './vocabulary-trie.ts';
 
 /** States kept before an automaton is started afresh: this bounds a worker's memory, not the output. */
-const statesMax = 20_000;
+const statesMax = 10_000;
 
 /** What all sequences under one grammar share: the automaton and the masks found so far. */
 export class SharedGrammar {

@@ -116,7 +116,7 @@ function bitCount(word: number): number {
 }
 
 /** Lists up to this share of the vocabulary are written faster than bits are read. */
-const listedShareMax = 1 / 8;
+const listedShareMax = 1 / 16;
 
 /** As a list, of what is allowed or of what is not, when one is short. */
 function compact(words: Uint32Array, nVocab: number): TokenMask {

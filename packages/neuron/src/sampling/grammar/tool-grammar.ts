@@ -20,7 +20,7 @@ import { both, textExcept, textWithout } from './text-automaton.ts';
 const callsMax = 64;
 const closingLine = '\n</parameter>';
 /** What a reader may take for the end of a value; the text follows a line break. */
-const structural = [closingLine, '\n<parameter=', '\n</function>'];
+const structural = [closingLine, '\n<parameter=', '\n</function>', '\n</tool_call>'];
 const plainText = textWithout(structural, '\n', new CompileBudget(10_000));
 const freeText = new Rule(() => ({ kind: 'text', automaton: plainText, encoding: 'raw', min: 0, max: null }));
 
