@@ -1,0 +1,66 @@
+/** The engine of this build: ggml's libraries opened, a thread for each device served, a harness over them. */
+import { workerEntry } from '../spawn-worker.ts';
+import { availableParallelism } from 'node:os';
+import { openLibrary } from '@cortex/ggml';
+import { CortexError } from '@cortex/core';
+import { supportedModelTypes } from '../arch/registry.ts';
+import { DeviceClient } from '../device/device-client.ts';
+import { DeviceGuard } from '../device/device-guard.ts';
+import type { EngineFactory, EngineParts } from '../main.ts';
+import { chooseDevices, type ServedDevice } from './choose-devices.ts';
+import { GgmlHarness } from './ggml-harness.ts';
+
+/** The module that a device's worker opens it with: beside this one, in source and built alike. */
+const hostUrl = workerEntry(new URL('../model/device-host.ts', import.meta.url), import.meta.url).url;
+
+/** 64 prompts of 16 choices. */
+const sequencesPerRequestMax = 1024;
+
+const openDevice = (
+  { info, registryIndex }: ServedDevice,
+  guard: DeviceGuard,
+  { config, log }: EngineParts,
+): Promise<DeviceClient> =>
+  DeviceClient.open({
+    info,
+    hostUrl,
+    host: { index: registryIndex, threads: config.threads ?? availableParallelism() },
+    guard,
+    // Each model's own queue is the limit that counts, and it counts requests.
+    waitingMax: (config.queue_max + config.parallel) * sequencesPerRequestMax,
+    onPoisoned: (reason) => log.error({ device: info.index, name: info.name, reason }, 'device out of service'),
+  });
+
+/** Those that open; one that does not leaves the others. @throws what the first said when none opens. */
+const openDevices = async (
+  served: readonly ServedDevice[],
+  guard: DeviceGuard,
+  parts: EngineParts,
+): Promise<DeviceClient[]> => {
+  const devices: DeviceClient[] = [];
+  const failures: unknown[] = [];
+  for (const device of served) {
+    try {
+      devices.push(await openDevice(device, guard, parts));
+    } catch (error) {
+      failures.push(error);
+      const { message } = CortexError.from(error);
+      parts.log.error({ device: device.info.index, name: device.info.name, reason: message }, 'device did not open');
+    }
+  }
+  if (devices.length === 0) throw failures[0] ?? new CortexError('internal_error', 'ggml finds no device here');
+  return devices;
+};
+
+/** @throws LibraryError naming the package to install; CortexError when no device opens. */
+export const createGgmlEngine: EngineFactory = async (parts) => {
+  const { config, store } = parts;
+  const library = openLibrary();
+  const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
+  const devices = await openDevices(chooseDevices(library.devices), guard, parts);
+  return {
+    harness: new GgmlHarness({ devices, config, store, supportedModelTypes }),
+    ggml: { version: library.version, commit: library.commit },
+    backends: library.backends,
+  };
+};
