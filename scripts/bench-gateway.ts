@@ -16,13 +16,13 @@ export interface Percentiles {
   readonly p99: number;
 }
 
+const endNames = ['direct', 'bare', 'through'] as const;
+type End = (typeof endNames)[number];
+type Ends = Readonly<Record<End, string>>;
+
 export interface GatewayBench {
-  /** Milliseconds of one request after another, directly and through the gateway. */
-  readonly latency: readonly {
-    readonly what: string;
-    readonly directMs: Percentiles;
-    readonly throughMs: Percentiles;
-  }[];
+  /** Milliseconds of one request after another: directly, through a proxy that does nothing, through the gateway. */
+  readonly latency: readonly ({ readonly what: string } & Readonly<Record<End, Percentiles>>)[];
   readonly requestsPerSec: { readonly direct: number; readonly through: number };
   readonly chunksPerSec: readonly { readonly nStreams: number; readonly direct: number; readonly through: number }[];
   /** Milliseconds from a client's leaving to the node's noticing. */
@@ -129,24 +129,30 @@ const messages = (stream: boolean): Question => ({
   }),
 });
 
-interface Ends {
-  readonly direct: string;
-  readonly through: string;
-}
-
-/** Turns of one request each, so that whatever else the machine does hits both alike. */
-const latency = async (ends: Ends, direct: Question, through: Question, n: number) => {
-  const agents = { direct: new Agent({ keepAlive: true }), through: new Agent({ keepAlive: true }) };
-  const times = { direct: [] as number[], through: [] as number[] };
+/** Turns of one request each, so that whatever else the machine does hits all alike. */
+const latency = async (
+  ends: Ends,
+  direct: Question,
+  through: Question,
+  n: number,
+): Promise<Record<End, Percentiles>> => {
+  const lines = endNames.map((end) => ({
+    end,
+    agent: new Agent({ keepAlive: true }),
+    question: end === 'through' ? through : direct,
+    times: [] as number[],
+  }));
   for (let i = -n / 5; i < n; i += 1) {
-    for (const end of ['direct', 'through'] as const) {
+    for (const { end, agent, question, times } of lines) {
       const startedMs = performance.now();
-      await ask(ends[end], agents[end], end === 'direct' ? direct : through);
-      if (i >= 0) times[end].push(performance.now() - startedMs);
+      await ask(ends[end], agent, question);
+      if (i >= 0) times.push(performance.now() - startedMs);
     }
   }
-  for (const agent of Object.values(agents)) agent.destroy();
-  return { directMs: percentiles(times.direct), throughMs: percentiles(times.through) };
+  for (const { agent } of lines) agent.destroy();
+  const [directTimes, bareTimes, throughTimes] = lines.map(({ times }) => percentiles(times));
+  if (directTimes === undefined || bareTimes === undefined || throughTimes === undefined) throw new Error('no lines');
+  return { direct: directTimes, bare: bareTimes, through: throughTimes };
 };
 
 const requestsPerSec = async (base: string, seconds: number): Promise<number> => {
@@ -237,13 +243,13 @@ const ms = (value: number): string => `${value.toFixed(2).padStart(6)} ms`;
 const perSec = (value: number): string => Math.round(value).toLocaleString('en').padStart(9);
 
 const report = (bench: GatewayBench): string => {
-  const rows = bench.latency.map(({ what, directMs, throughMs }) => {
-    const added = `p50 +${ms(throughMs.p50 - directMs.p50)}   p99 +${ms(throughMs.p99 - directMs.p99)}`;
-    return `  ${what.padEnd(30)} ${added}   (${ms(directMs.p50)} → ${ms(throughMs.p50)})`;
+  const rows = bench.latency.map(({ what, direct, bare, through }) => {
+    const added = (line: Percentiles): string => `p50 +${ms(line.p50 - direct.p50)}  p99 +${ms(line.p99 - direct.p99)}`;
+    return `  ${what.padEnd(28)} ${ms(direct.p50)}   ${added(bare)}   ${added(through)}`;
   });
   const { requestsPerSec: rates, abortMs } = bench;
   return [
-    'added latency, one request after another',
+    'latency, one request after another     direct   a bare proxy adds             the gateway adds',
     ...rows,
     `requests per second, 32 at once    ${perSec(rates.direct)} →${perSec(rates.through)}`,
     ...bench.chunksPerSec.map(
@@ -255,11 +261,13 @@ const report = (bench: GatewayBench): string => {
   ].join('\n');
 };
 
+const local = (port: number): string => `http://127.0.0.1:${port}`;
+
 /** Prints the figures and returns them. */
 export const run = async (): Promise<GatewayBench> => {
   const dir = await mkdtemp(join(tmpdir(), 'bench-gateway-'));
-  const [nodePort, port, metricsPort] = [await freePort(), await freePort(), await freePort()];
-  const ends: Ends = { direct: `http://127.0.0.1:${nodePort}`, through: `http://127.0.0.1:${port}` };
+  const [nodePort, barePort, port, metricsPort] = await Promise.all([freePort(), freePort(), freePort(), freePort()]);
+  const ends: Ends = { direct: local(nodePort), bare: local(barePort), through: local(port) };
   const config = join(dir, 'cortex.toml');
   await writeFile(
     config,
@@ -278,12 +286,14 @@ export const run = async (): Promise<GatewayBench> => {
       String(nodePort),
       ...model,
     ]),
+    start(['--import', 'tsx', 'packages/gateway/test/bare-proxy.ts', String(barePort), ends.direct]),
     start(['packages/cli/dist/cortex.js', 'serve', '--config', config]),
   ];
   try {
     const agent = new Agent();
-    const answers = async (): Promise<boolean> => (await ask(ends.through, agent, chat(false))).status === 200;
-    await untilAnswers('gateway and fake neuron', answers);
+    for (const end of endNames) {
+      await untilAnswers(end, async () => (await ask(ends[end], agent, chat(false))).status === 200);
+    }
     const bench = await measure(ends);
     console.log(report(bench));
     return bench;
