@@ -4,12 +4,14 @@ import { CommanderError, type Command } from 'commander';
 
 export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
+type Exit = (code: number) => never;
+
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
-export const untilAskedToStop = (): Promise<NodeJS.Signals> =>
+export const untilAskedToStop = (exit: Exit = process.exit): Promise<NodeJS.Signals> =>
   new Promise((resolve) => {
     const stop = (signal: NodeJS.Signals): void => {
-      process.once('SIGINT', () => process.exit(exitCodes.interrupted));
-      process.once('SIGTERM', () => process.exit(exitCodes.interrupted));
+      process.once('SIGINT', () => exit(exitCodes.interrupted));
+      process.once('SIGTERM', () => exit(exitCodes.interrupted));
       resolve(signal);
     };
     process.once('SIGINT', stop);
@@ -32,15 +34,19 @@ export const explain = (thrown: unknown): { readonly text: string; readonly code
 };
 
 /** Runs a command line (made with `exitOverride`) to its end, and the process with it: a hung device must not keep it. */
-export const runCommand = async (command: Command, argv: readonly string[]): Promise<never> => {
+export const runCommand = async (
+  command: Command,
+  argv: readonly string[],
+  exit: Exit = process.exit,
+): Promise<never> => {
   try {
     await command.parseAsync([...argv]);
-    return process.exit(exitCodes.ok);
+    return exit(exitCodes.ok);
   } catch (thrown) {
     // Commander has already said what was wrong with the arguments.
-    if (thrown instanceof CommanderError) return process.exit(thrown.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
+    if (thrown instanceof CommanderError) return exit(thrown.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
     const { text, code } = explain(thrown);
     console.error(text);
-    return process.exit(code);
+    return exit(code);
   }
 };
