@@ -5,7 +5,7 @@
  */
 
 /** How the values of a tensor are drawn. */
-export type Fill =
+type Fill =
   | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
   | { readonly kind: 'uniform'; readonly min: number; readonly max: number }
   /** The logarithm of a uniform value. */
