@@ -5,14 +5,14 @@ import type { ScriptedAnswer } from './chat-answers.ts';
 const word = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 8 });
 const pieces = fc.array(word, { maxLength: 4 });
 
-export const cutAt = (text: string, cuts: readonly number[]): string[] => {
+const cutAt = (text: string, cuts: readonly number[]): string[] => {
   const places = [...new Set(cuts.map((cut) => Math.floor(cut * text.length)))].toSorted((a, b) => a - b);
   return [0, ...places].map((from, i) => text.slice(from, places[i] ?? text.length)).filter((piece) => piece !== '');
 };
 
 const fraction = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
 
-export const jsonObject = fc
+const jsonObject = fc
   .dictionary(
     fc.string({ maxLength: 6 }).filter((key) => key !== '__proto__'),
     fc.jsonValue({ maxDepth: 2 }),

@@ -1,7 +1,7 @@
 /** A node's answer in the form the tests think in, as the chunks of a stream and as one whole completion. */
 import type { ChatChunk, ChatCompletion, ChatDelta, FinishReason, Usage } from '@cortex/core';
 
-export interface ScriptedCall {
+interface ScriptedCall {
   readonly id: string;
   readonly name: string;
   /** Of the JSON text of its arguments. */

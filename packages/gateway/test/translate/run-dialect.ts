@@ -8,7 +8,7 @@ export interface ClientEvent {
   readonly data: JsonObject;
 }
 
-export const translate = (dialect: Dialect, body: JsonObject): Translation =>
+const translate = (dialect: Dialect, body: JsonObject): Translation =>
   dialect.translate({ body, headers: {}, requestId: 'req_1' });
 
 /** What the node would be asked, as it would read it. */

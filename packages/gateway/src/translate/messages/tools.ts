@@ -1,7 +1,7 @@
 /** Tools and the choice among them, as chat has them. Tools that only Anthropic can run are left out. */
 import type { AnthropicTool, AnthropicToolChoice, Tool, ToolChoice } from '@cortex/core';
 
-export const toChatTools = (tools: readonly AnthropicTool[] | null | undefined): Tool[] =>
+const toChatTools = (tools: readonly AnthropicTool[] | null | undefined): Tool[] =>
   (tools ?? []).flatMap((tool): Tool[] =>
     tool.type === 'ignored'
       ? []
