@@ -26,7 +26,7 @@ export interface FakeModelPlan {
   readonly stepMs: number;
   readonly loadMs: number;
   /** Computing this token fails in the way named. */
-  readonly failures: Readonly<Record<number, 'throw' | 'nan' | 'hang' | 'exit'>>;
+  readonly failures: Readonly<Record<number, 'throw' | 'nan' | 'hang' | 'exit' | 'assert'>>;
   /** What follows a token; otherwise the next id. */
   readonly after: Readonly<Record<number, number>>;
 }
@@ -42,6 +42,8 @@ const defaultPlan: FakeModelPlan = {
   after: {},
 };
 
+/** The tower makes a token too many of an image with this hash. */
+export const oddImage = 'odd';
 const hidden = 2;
 const imageTokenId = 255;
 /** The toy vocabulary's end, and a few padding rows after it. */
@@ -84,8 +86,11 @@ export class FakeModel implements DeviceModel {
   isDisposed = false;
   readonly #plan: FakeModelPlan;
 
-  constructor(plan: FakeModelPlan) {
+  readonly #failAssert: () => void;
+
+  constructor(plan: FakeModelPlan, failAssert: () => void) {
     this.#plan = plan;
+    this.#failAssert = failAssert;
     this.contextMax = plan.contextMax;
     this.kvTokens = plan.kvTokens;
     this.nSlots = plan.nSlots;
@@ -107,7 +112,7 @@ export class FakeModel implements DeviceModel {
     block(this.#plan.stepMs);
     this.nEmbeds += 1;
     return {
-      nTokens: image.nTokens,
+      nTokens: image.nTokens + (image.contentHash === oddImage ? 1 : 0),
       read: () => new Float32Array(image.nTokens * hidden).fill(7),
       [Symbol.dispose]: () => {
         this.nEmbeds -= 1;
@@ -173,6 +178,9 @@ export class FakeModel implements DeviceModel {
       case 'exit':
         process.exit(3);
         break;
+      case 'assert':
+        this.#failAssert();
+        break;
       case 'nan':
         return logits.fill(Number.NaN);
       case undefined:
@@ -190,6 +198,12 @@ export class FakeModel implements DeviceModel {
 export class FakeHost implements DeviceHost {
   readonly models = new Map<string, FakeModel>();
   isDisposed = false;
+  readonly #failAssert: () => void;
+
+  /** `failAssert` fails in native code and does not return. */
+  constructor(failAssert: () => void = () => {}) {
+    this.#failAssert = failAssert;
+  }
 
   memory(): { readonly freeBytes: number; readonly totalBytes: number } {
     return { freeBytes: 500, totalBytes: 1000 };
@@ -199,7 +213,7 @@ export class FakeHost implements DeviceHost {
     const plan: FakeModelPlan = { ...defaultPlan, ...(JSON.parse(dir) as Partial<FakeModelPlan>) };
     onProgress({ fraction: 0.5, phase: 'weights' });
     await new Promise((resolve) => setTimeout(resolve, plan.loadMs));
-    const model = new FakeModel(plan);
+    const model = new FakeModel(plan, this.#failAssert);
     this.models.set(modelId, model);
     return model;
   }

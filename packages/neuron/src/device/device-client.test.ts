@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { readdirSync, readFileSync } from 'node:fs';
 import type { CortexError } from '@cortex/core';
 import { fakeGenerateSpec, fakeImage, fakeLoadSpec } from '../../test/fake-device-host.ts';
@@ -8,6 +8,7 @@ import type { GenerateEvent } from './protocol.ts';
 
 const hostUrl = new URL('../../test/fake-device-host.ts', import.meta.url);
 const quiet = (): AbortSignal => new AbortController().signal;
+/** Those of the test that runs. */
 const devices: DeviceClient[] = [];
 
 const openFake = async (index = 0, stepMsMax = 60_000): Promise<DeviceClient> => {
@@ -39,8 +40,16 @@ afterEach(async () => {
 });
 
 describe('DeviceClient', () => {
+  let device: DeviceClient;
+
+  beforeAll(async () => {
+    device = await openFake(7);
+    devices.length = 0;
+  });
+
+  afterAll(() => device.shutdown(0));
+
   it('loads, generates, and answers jobs by hand over the thread', async () => {
-    const device = await openFake();
     const phases: string[] = [];
     const facts = await device.load(fakeLoadSpec('m'), ({ phase }) => phases.push(phase));
     expect(facts).toMatchObject({ contextMax: 64, nSlots: 4, hasVision: true });
@@ -72,8 +81,7 @@ describe('DeviceClient', () => {
     await expect(device.run({ kind: 'unload', modelId: 'm' })).rejects.toMatchObject({ code: 'model_not_found' });
   });
 
-  it.runIf(process.platform === 'linux')('names its thread', async () => {
-    await openFake(7);
+  it.runIf(process.platform === 'linux')('names its thread', () => {
     const names = readdirSync('/proc/self/task').map((id) => readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim());
     expect(names).toContain('cpu-dev-7');
   });
@@ -83,7 +91,6 @@ describe('DeviceClient', () => {
   });
 
   it('frees the slot of a client that leaves, within one step', async () => {
-    const device = await openFake();
     await device.load(fakeLoadSpec('m', { nSlots: 1, stepMs: 5, after: { 9: 9 } }), () => {});
     const controller = new AbortController();
     const endless = fakeGenerateSpec('m', [9], { tokensMax: 60 });
@@ -104,25 +111,24 @@ describe('DeviceClient', () => {
   });
 
   it('refuses a signal that has fired, and unknown models', async () => {
-    const device = await openFake();
-    const gone = device.generate(fakeGenerateSpec('m', [1]), AbortSignal.abort(new Error('gone')));
+    const gone = device.generate(fakeGenerateSpec('none', [1]), AbortSignal.abort(new Error('gone')));
     await expect(collect(gone.events)).rejects.toThrow('gone');
-    const unknown = device.generate(fakeGenerateSpec('m', [1]), quiet());
+    const unknown = device.generate(fakeGenerateSpec('none', [1]), quiet());
     await expect(collect(unknown.events)).rejects.toMatchObject({ code: 'model_not_found' });
   });
 
   it('is poisoned when its thread ends, and ends all that waits', async () => {
-    const device = await openFake();
-    await device.load(fakeLoadSpec('m', { failures: { 9: 'exit' } }), () => {});
-    const running = collect(device.generate(fakeGenerateSpec('m', [9]), quiet()).events);
+    const doomed = await openFake();
+    await doomed.load(fakeLoadSpec('m', { failures: { 9: 'exit' } }), () => {});
+    const running = collect(doomed.generate(fakeGenerateSpec('m', [9]), quiet()).events);
     await expect(running).rejects.toMatchObject({ code: 'device_poisoned' });
-    expect(device.poisonedReason).toMatch('exit code 3');
+    expect(doomed.poisonedReason).toMatch('exit code 3');
   });
 
   it('is poisoned when a step does not return, while another device serves on', async () => {
-    const [hung, well] = await Promise.all([openFake(0, 400), openFake(1)]);
+    const [hung, well] = await Promise.all([openFake(0, 1500), openFake(1)]);
     await Promise.all(
-      [hung, well].map((device) => device.load(fakeLoadSpec('m', { failures: { 9: 'hang' } }), () => {})),
+      [hung, well].map((either) => either.load(fakeLoadSpec('m', { failures: { 9: 'hang' } }), () => {})),
     );
     const running = collect(hung.generate(fakeGenerateSpec('m', [9]), quiet()).events);
     // Only once the step hangs: a job sent before it would be answered before it.
@@ -137,8 +143,8 @@ describe('DeviceClient', () => {
     const startMs = performance.now();
     await expect(hung.run({ kind: 'memory' })).rejects.toMatchObject(failure);
     await hung.shutdown(5000);
-    expect(performance.now() - startMs).toBeLessThan(100);
-    expect(hung.poisonedReason).toMatch(/a step has not returned for 0\.\d s/);
+    expect(performance.now() - startMs).toBeLessThan(1000);
+    expect(hung.poisonedReason).toMatch(/a step has not returned for \d\.\d s/);
     expect(idsOf(await collect(well.generate(fakeGenerateSpec('m', [1]), quiet()).events))).toEqual([2, 3, 4, 5]);
   });
 });
@@ -156,7 +162,7 @@ describe('shutdown', () => {
 
   it('gives up what outlasts its grace', async () => {
     const device = await openFake();
-    await device.load(fakeLoadSpec('m', { stepMs: 20, after: { 9: 9 } }), () => {});
+    await device.load(fakeLoadSpec('m', { stepMs: 50, after: { 9: 9 } }), () => {});
     const running = collect(device.generate(fakeGenerateSpec('m', [9], { tokensMax: 60 }), quiet()).events);
     const failed = running.then(
       () => null,
@@ -164,7 +170,7 @@ describe('shutdown', () => {
     );
     const startMs = performance.now();
     await device.shutdown(50);
-    expect(performance.now() - startMs).toBeLessThan(900);
+    expect(performance.now() - startMs).toBeLessThan(2500);
     expect(await failed).toBe('overloaded');
     expect(device.poisonedReason).toBeNull();
   });

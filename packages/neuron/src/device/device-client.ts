@@ -5,7 +5,7 @@
 import { CortexError, type DeviceInfo } from '@cortex/core';
 import type { Worker } from 'node:worker_threads';
 import type { DeviceHostOptions, LoadProgress } from '../model/device-model.ts';
-import { spawnWorker } from '../spawn-worker.ts';
+import { spawnWorker, workerEntry } from '../spawn-worker.ts';
 import type { Device, Generation } from './contract.ts';
 import type { DeviceGuard } from './device-guard.ts';
 import { EventStream } from './event-stream.ts';
@@ -26,7 +26,7 @@ import type {
 
 export interface DeviceOptions {
   readonly info: DeviceInfo;
-  /** Module that exports `openDevice`. */
+  /** Module that exports `openDevice`, as its TypeScript source. */
   readonly hostUrl: URL;
   readonly host: DeviceHostOptions;
   readonly guard: DeviceGuard;
@@ -90,7 +90,8 @@ export class DeviceClient implements Device {
     this.#opened = new Promise((resolve, reject) => {
       this.#settleOpen = (error) => (error === null ? resolve() : reject(error));
     });
-    const setup: DeviceWorkerSetup = { name: this.name, hostUrl: hostUrl.href, host, heartbeat, waitingMax };
+    const { url: builtHost } = workerEntry(hostUrl, import.meta.url);
+    const setup: DeviceWorkerSetup = { name: this.name, hostUrl: builtHost.href, host, heartbeat, waitingMax };
     this.#worker = spawnWorker(new URL('./device-worker.ts', import.meta.url), { name: this.name, workerData: setup });
     this.#worker.on('message', (message: FromWorker) => this.#receive(message));
     this.#worker.on('error', (error) => this.#died(error));

@@ -1,0 +1,486 @@
+import { describe, expect, it } from 'vitest';
+import {
+  FakeHost,
+  fakeEosId,
+  fakeGenerateSpec,
+  fakeImage,
+  fakeImageTokenId,
+  fakeLoadSpec,
+  greedy,
+  oddImage,
+  type FakeModel,
+  type FakeModelPlan,
+} from '../../test/fake-device-host.ts';
+import { compileConstraint } from '../sampling/grammar/compile-constraint.ts';
+import { mropePositions } from '../vision/mrope-positions.ts';
+import { Heartbeat } from './heartbeat.ts';
+import type { DeviceJob, FromWorker, GenerateEvent, GenerateSpec, ToWorker } from './protocol.ts';
+import { RunLoop, type Mailbox } from './run-loop.ts';
+
+/** A loop in this thread. Messages can be timed: `onTake` runs before the loop looks for them. */
+class Bench implements Mailbox {
+  readonly host = new FakeHost();
+  readonly posted: FromWorker[] = [];
+  readonly ended: Promise<void>;
+  onTake: () => void = () => {};
+  #inbox: ToWorker[] = [];
+  #wake: () => void = () => {};
+  #nextJobId = 1;
+
+  constructor(waitingMax = 100) {
+    const heartbeat = new Heartbeat(Heartbeat.buffer());
+    this.ended = new RunLoop({ host: this.host, mailbox: this, heartbeat, waitingMax }).run();
+  }
+
+  static async with(plan: Partial<FakeModelPlan> = {}, waitingMax?: number): Promise<Bench> {
+    const bench = new Bench(waitingMax);
+    await bench.job({ kind: 'load', spec: fakeLoadSpec('m', plan) });
+    return bench;
+  }
+
+  take(): readonly ToWorker[] {
+    this.onTake();
+    return this.#inbox.splice(0);
+  }
+
+  wait(): Promise<void> {
+    return this.#inbox.length > 0
+      ? Promise.resolve()
+      : new Promise((resolve) => {
+          this.#wake = resolve;
+        });
+  }
+
+  post(message: FromWorker): void {
+    this.posted.push(message);
+  }
+
+  send(message: ToWorker): void {
+    this.#inbox.push(message);
+    this.#wake();
+  }
+
+  generate(spec: GenerateSpec): number {
+    const jobId = this.#nextJobId++;
+    this.send({ kind: 'generate', jobId, spec });
+    return jobId;
+  }
+
+  async job(job: DeviceJob): Promise<unknown> {
+    const jobId = this.#nextJobId++;
+    this.send({ kind: 'job', jobId, job });
+    const ending = await this.#until(
+      (message) => 'jobId' in message && message.jobId === jobId && message.kind !== 'load_progress',
+    );
+    if (ending.kind === 'failed') throw Object.assign(new Error(ending.error.message), ending.error);
+    return ending.kind === 'answer' ? ending.value : null;
+  }
+
+  /** All events of a generation up to its end. */
+  async eventsOf(jobId: number): Promise<GenerateEvent[]> {
+    const ending = await this.#until((message) => {
+      if (!('jobId' in message) || message.jobId !== jobId) return false;
+      return message.kind === 'failed' || (message.kind === 'events' && message.events.at(-1)?.kind === 'done');
+    });
+    if (ending.kind === 'failed') throw Object.assign(new Error(ending.error.message), ending.error);
+    return this.events(jobId);
+  }
+
+  events(jobId: number): GenerateEvent[] {
+    return this.posted.flatMap((message) =>
+      message.kind === 'events' && message.jobId === jobId ? message.events : [],
+    );
+  }
+
+  model(id = 'm'): FakeModel {
+    return this.host.models.get(id)!;
+  }
+
+  async #until(condition: (message: FromWorker) => boolean): Promise<FromWorker> {
+    for (;;) {
+      const found = this.posted.find(condition);
+      if (found !== undefined) return found;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+const prompt = (length: number, lastId = 0): number[] => [...Array.from({ length: length - 1 }, () => 0), lastId];
+const idsOf = (events: readonly GenerateEvent[], choice = 0): number[] =>
+  events.flatMap((event) => (event.kind === 'token' && event.choice === choice ? [event.token.id] : []));
+const causesOf = (events: readonly GenerateEvent[]): string[] =>
+  events.flatMap((event) => (event.kind === 'finished' ? [event.cause] : []));
+
+/** A prompt of one 1×2 image for each name, a text token between. */
+const withImages = (...names: string[]): Pick<GenerateSpec, 'vision'> & { ids: number[] } => {
+  const ids = names.flatMap(() => [1, fakeImageTokenId, fakeImageTokenId]).concat(5);
+  const positions = mropePositions(
+    Int32Array.from(ids),
+    fakeImageTokenId,
+    names.map(() => ({ h: 1, w: 2 })),
+  );
+  return { ids, vision: { positions, images: names.map((name) => fakeImage(name)) } };
+};
+
+describe('a generation', () => {
+  it('prefills in chunks, decodes, and accounts for itself', async () => {
+    const bench = await Bench.with();
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', prompt(20, 50), { tokensMax: 3 })));
+    expect(bench.model().calls).toEqual([
+      'forward 0+8 none',
+      'forward 8+8 none',
+      'forward 16+4 last',
+      'decode 1',
+      'decode 1',
+    ]);
+    expect(events.map(({ kind }) => kind)).toEqual([
+      'admitted',
+      'prefill',
+      'prefill',
+      'prefill',
+      'token',
+      'token',
+      'token',
+      'finished',
+      'done',
+    ]);
+    expect(idsOf(events)).toEqual([51, 52, 53]);
+    expect(events[2]).toEqual({ kind: 'prefill', done: 16, total: 20 });
+    expect(events.at(-1)).toMatchObject({ nPromptTokens: 20, nCachedTokens: 0, nGenerated: 3 });
+    expect(bench.model().sequences.size).toBe(0);
+  });
+
+  it('ends a choice at an end token, which it keeps to itself', async () => {
+    const bench = await Bench.with({ after: { 51: fakeEosId } });
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50], { tokensMax: 30 })));
+    expect(idsOf(events)).toEqual([51]);
+    expect(causesOf(events)).toEqual(['eos']);
+  });
+
+  it('ends a choice when its room is full', async () => {
+    const bench = await Bench.with({ contextMax: 10 });
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', prompt(8, 50), { tokensMax: 99 })));
+    expect(idsOf(events)).toEqual([51, 52, 53]);
+    expect(causesOf(events)).toEqual(['length']);
+    const whole = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', prompt(10, 50), { tokensMax: 99 })));
+    expect(idsOf(whole)).toEqual([51]);
+  });
+
+  it('samples no token when none is asked for', async () => {
+    const bench = await Bench.with();
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [1], { tokensMax: 0 })));
+    expect(idsOf(events)).toEqual([]);
+    expect(causesOf(events)).toEqual(['length']);
+  });
+
+  it('refuses a prompt one token over the context, before any work', async () => {
+    const bench = await Bench.with({ contextMax: 10 });
+    const refused = bench.eventsOf(bench.generate(fakeGenerateSpec('m', prompt(11))));
+    await expect(refused).rejects.toMatchObject({ code: 'context_length_exceeded', facts: { limit: 10, got: 11 } });
+    for (const spec of [fakeGenerateSpec('m', []), fakeGenerateSpec('m', [1], { choices: [] })]) {
+      await expect(bench.eventsOf(bench.generate(spec))).rejects.toMatchObject({ code: 'invalid_request' });
+    }
+    expect(bench.model().calls).toEqual([]);
+  });
+
+  it('decodes its choices together, each by its own sampler', async () => {
+    const bench = await Bench.with();
+    const biased = { ...greedy, logitBias: [[99, 100]] as const };
+    const choices = [{ sampling: greedy }, { sampling: biased }];
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50], { choices, tokensMax: 3 })));
+    expect(idsOf(events, 0)).toEqual([51, 52, 53]);
+    expect(idsOf(events, 1)).toEqual([99, 99, 99]);
+    expect(bench.model().calls.filter((call) => call === 'decode 2')).not.toHaveLength(0);
+  });
+
+  it('posts once a step, however many choices there are', async () => {
+    const bench = await Bench.with();
+    const choices = [{ sampling: greedy }, { sampling: greedy }, { sampling: greedy }];
+    const jobId = bench.generate(fakeGenerateSpec('m', [50], { choices, tokensMax: 5 }));
+    await bench.eventsOf(jobId);
+    const nPosts = bench.posted.filter((message) => message.kind === 'events').length;
+    expect(nPosts).toBeLessThanOrEqual(bench.model().calls.length);
+  });
+
+  it('reports log-probabilities when asked', async () => {
+    const bench = await Bench.with();
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50], { tokensMax: 1, nTopLogprobs: 2 })));
+    const [token] = events.flatMap((event) => (event.kind === 'token' ? [event.token] : []));
+    expect(token?.top.map(({ id }) => id)).toEqual([51, 0]);
+    expect(token?.logprob).toBe(token?.top[0]?.logprob);
+  });
+
+  it('stops a choice on request and lets the others go on', async () => {
+    const bench = await Bench.with({ after: { 9: 9 } });
+    const choices = [{ sampling: greedy }, { sampling: greedy }];
+    const jobId = bench.generate(fakeGenerateSpec('m', [9], { choices, tokensMax: 12 }));
+    bench.onTake = () => {
+      if (idsOf(bench.events(jobId), 0).length !== 4) return;
+      bench.onTake = () => {};
+      bench.send({ kind: 'stop_choice', jobId, choice: 0 });
+    };
+    const events = await bench.eventsOf(jobId);
+    expect(idsOf(events, 0)).toHaveLength(4);
+    expect(idsOf(events, 1)).toHaveLength(12);
+    expect(causesOf(events)).toEqual(['stopped', 'length']);
+  });
+
+  it('is gone before the next step when it is cancelled', async () => {
+    const bench = await Bench.with({ after: { 9: 9 }, nSlots: 1 });
+    const jobId = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 60 }));
+    const next = bench.generate(fakeGenerateSpec('m', [50], { tokensMax: 1 }));
+    let nCalls = 0;
+    bench.onTake = () => {
+      if (idsOf(bench.events(jobId)).length !== 4) return;
+      bench.onTake = () => {};
+      nCalls = bench.model().calls.length;
+      bench.send({ kind: 'cancel', jobId });
+    };
+    await bench.eventsOf(next);
+    expect(bench.model().calls.slice(nCalls)).toEqual(['forward 0+1 last']);
+    expect(idsOf(bench.events(jobId))).toHaveLength(4);
+    expect(bench.model().sequences.size).toBe(0);
+  });
+});
+
+describe('constrained output', () => {
+  it('ends once it is complete and nothing but an end may follow', async () => {
+    const bench = await Bench.with();
+    const constraint = compileConstraint({
+      kind: 'json_schema',
+      schema: { const: 'ab' },
+      startAfter: null,
+    });
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50], { constraint, tokensMax: 30 })));
+    expect(String.fromCharCode(...idsOf(events)).trim()).toBe('"ab"');
+    expect(causesOf(events)).toEqual(['eos']);
+  });
+});
+
+describe('images', () => {
+  it('are encoded once for all choices, before the prompt, and freed after it', async () => {
+    const bench = await Bench.with();
+    const { ids, vision } = withImages('a', 'b');
+    const choices = [{ sampling: greedy }, { sampling: greedy }];
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', ids, { vision, choices, tokensMax: 2 })));
+    const calls = bench.model().calls.filter((call) => !call.startsWith('decode'));
+    expect(calls).toEqual(['encode a', 'encode b', 'forward 0+7 last', 'forward 0+7 last']);
+    expect(idsOf(events, 1)).toEqual([6, 7]);
+    expect(bench.model().nEmbeds).toBe(0);
+  });
+
+  it('are freed when their request is cancelled before its prompt is done', async () => {
+    const bench = await Bench.with();
+    const { ids, vision } = withImages('a', 'b');
+    const jobId = bench.generate(fakeGenerateSpec('m', ids, { vision }));
+    bench.onTake = () => {
+      if (bench.model().nEmbeds !== 1) return;
+      bench.onTake = () => {};
+      bench.send({ kind: 'cancel', jobId });
+    };
+    await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [1])));
+    expect(bench.model().calls).not.toContain('encode b');
+    expect(bench.model().nEmbeds).toBe(0);
+  });
+
+  it('fail their own request on a model without a tower', async () => {
+    const bench = await Bench.with({ hasVision: false });
+    const { ids, vision } = withImages('a');
+    await expect(bench.eventsOf(bench.generate(fakeGenerateSpec('m', ids, { vision })))).rejects.toMatchObject({
+      code: 'vision_unsupported',
+    });
+    const image = bench.job({ kind: 'encode_image', modelId: 'm', image: fakeImage('a') });
+    await expect(image).rejects.toMatchObject({ code: 'vision_unsupported' });
+    expect(bench.model().sequences.size).toBe(0);
+  });
+
+  it('fail their own request where the tower makes another number of tokens', async () => {
+    const bench = await Bench.with();
+    const { ids, vision } = withImages('a', oddImage);
+    const refused = bench.eventsOf(bench.generate(fakeGenerateSpec('m', ids, { vision })));
+    await expect(refused).rejects.toThrow('the tower made 3 tokens of an image planned as 2');
+    expect(bench.model().nEmbeds).toBe(0);
+    expect(bench.model().sequences.size).toBe(0);
+  });
+});
+
+describe('scheduling', () => {
+  it('lets a running answer have a token for every chunk of another prompt', async () => {
+    const bench = await Bench.with({ after: { 9: 9 } });
+    const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 40 }));
+    bench.onTake = () => {
+      if (idsOf(bench.events(running)).length !== 3) return;
+      bench.onTake = () => {};
+      bench.generate(fakeGenerateSpec('m', prompt(32, 50), { tokensMax: 1 }));
+    };
+    await bench.eventsOf(running);
+    const { calls } = bench.model();
+    const first = calls.indexOf('forward 0+8 none');
+    expect(calls.slice(first, first + 7)).toEqual([
+      'forward 0+8 none',
+      'decode 1',
+      'forward 8+8 none',
+      'decode 1',
+      'forward 16+8 none',
+      'decode 1',
+      'forward 24+8 last',
+    ]);
+  });
+
+  it('admits in order: none overtakes one that needs more room', async () => {
+    const bench = await Bench.with({ kvTokens: 20 });
+    const first = bench.generate(fakeGenerateSpec('m', prompt(8), { tokensMax: 4 }));
+    const large = bench.generate(fakeGenerateSpec('m', prompt(8), { tokensMax: 8 }));
+    const small = bench.generate(fakeGenerateSpec('m', [1], { tokensMax: 1 }));
+    await Promise.all([first, large, small].map((jobId) => bench.eventsOf(jobId)));
+    const order = bench.posted.flatMap((message) =>
+      message.kind === 'events' && message.events.some(({ kind }) => kind === 'admitted') ? [message.jobId] : [],
+    );
+    expect(order).toEqual([first, large, small]);
+    const doneAt = bench.posted.findIndex(
+      (m) => m.kind === 'events' && m.jobId === first && m.events.at(-1)?.kind === 'done',
+    );
+    const largeAt = bench.posted.findIndex((m) => m.kind === 'events' && m.jobId === large);
+    expect(largeAt).toBeGreaterThan(doneAt);
+  });
+
+  it('answers overloaded when too many wait', async () => {
+    const bench = await Bench.with({}, 2);
+    const choices = [{ sampling: greedy }, { sampling: greedy }, { sampling: greedy }];
+    const refused = bench.eventsOf(bench.generate(fakeGenerateSpec('m', [1], { choices })));
+    await expect(refused).rejects.toMatchObject({ code: 'overloaded' });
+  });
+
+  it('goes on stepping while another model loads, and takes turns with it after', async () => {
+    const bench = await Bench.with({ after: { 9: 9 }, stepMs: 1, contextMax: 600, kvTokens: 600 });
+    const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 500 }));
+    await bench.job({ kind: 'load', spec: fakeLoadSpec('n', { loadMs: 20 }) });
+    const nDuringLoad = idsOf(bench.events(running)).length;
+    const other = await bench.eventsOf(bench.generate(fakeGenerateSpec('n', [50], { tokensMax: 4 })));
+    const nAfter = idsOf(bench.events(running)).length;
+    expect(idsOf(other)).toEqual([51, 52, 53, 54]);
+    // Neither waited for the other to end.
+    expect(nDuringLoad).toBeGreaterThan(0);
+    expect(nAfter).toBeGreaterThan(nDuringLoad);
+    expect(nAfter).toBeLessThan(500);
+    bench.send({ kind: 'cancel', jobId: running });
+  });
+
+  it('counts what runs and waits', async () => {
+    const bench = await Bench.with({ nSlots: 1 });
+    const jobs = [1, 2, 3].map((id) => bench.generate(fakeGenerateSpec('m', [id])));
+    await Promise.all(jobs.map((jobId) => bench.eventsOf(jobId)));
+    const counts = bench.posted.flatMap((message) => (message.kind === 'activity' ? message.models : []));
+    expect(counts).toContainEqual(expect.objectContaining({ modelId: 'm', inFlight: 1, queueDepth: 2 }));
+    await bench.job({ kind: 'memory' });
+    const last = bench.posted.findLast((message) => message.kind === 'activity')?.models[0];
+    expect(last).toMatchObject({ inFlight: 0, queueDepth: 0 });
+    expect(last?.tokSPrefill).toBeGreaterThan(0);
+  });
+});
+
+describe('failures', () => {
+  it('of sampling end their own request only', async () => {
+    const bench = await Bench.with({ failures: { 9: 'nan' } });
+    const [bad, good] = [bench.generate(fakeGenerateSpec('m', [8])), bench.generate(fakeGenerateSpec('m', [50]))];
+    await expect(bench.eventsOf(bad)).rejects.toMatchObject({ code: 'internal_error' });
+    expect(idsOf(await bench.eventsOf(good))).toEqual([51, 52, 53, 54]);
+  });
+
+  it('of a step end the requests in it, and free their room', async () => {
+    const bench = await Bench.with({ failures: { 9: 'throw', 30: 'throw' } });
+    await expect(bench.eventsOf(bench.generate(fakeGenerateSpec('m', [9])))).rejects.toThrow('token 9 fails');
+    const both = [bench.generate(fakeGenerateSpec('m', [28])), bench.generate(fakeGenerateSpec('m', [60]))];
+    await Promise.all(both.map((jobId) => expect(bench.eventsOf(jobId)).rejects.toThrow('token 30 fails')));
+    expect(bench.model().sequences.size).toBe(0);
+    expect(idsOf(await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50]))))).toHaveLength(4);
+  });
+
+  it('of a request that cannot be sampled come before any work', async () => {
+    const bench = await Bench.with();
+    const choices = [{ sampling: { ...greedy, logitBias: [[9999, 1]] as const } }];
+    const refused = bench.eventsOf(bench.generate(fakeGenerateSpec('m', [1], { choices })));
+    await expect(refused).rejects.toMatchObject({ code: 'invalid_request', param: 'logit_bias' });
+    expect(bench.model().calls).toEqual([]);
+  });
+});
+
+describe('jobs by hand', () => {
+  const ids = Int32Array.from(prompt(20, 40));
+  const base = { kind: 'prefill', modelId: 'm', sequence: 's', nTokensMax: 32, vision: null } as const;
+
+  it('prefill in chunks the model takes, and give the rows asked for', async () => {
+    const bench = await Bench.with();
+    const rows = (await bench.job({ ...base, ids, offset: 0, output: 'all' })) as Float32Array;
+    const { nLogits } = bench.model();
+    expect(rows).toHaveLength(20 * nLogits);
+    expect(rows.indexOf(10, 19 * nLogits)).toBe(19 * nLogits + 41);
+    expect(bench.model().calls).toEqual(['forward 0+8 all', 'forward 8+8 all', 'forward 16+4 all']);
+    expect(await bench.job({ ...base, ids: ids.subarray(0, 1), offset: 20, output: 'none' })).toHaveLength(0);
+    expect(await bench.job({ ...base, ids: ids.subarray(0, 1), offset: 21, output: 'hidden' })).toHaveLength(2);
+  });
+
+  it('refuse what does not continue the sequence, or does not fit', async () => {
+    const bench = await Bench.with();
+    await bench.job({ ...base, ids, offset: 0, output: 'none' });
+    await expect(bench.job({ ...base, ids, offset: 3, output: 'none' })).rejects.toMatchObject({
+      code: 'invalid_request',
+    });
+    await expect(bench.job({ ...base, ids, offset: 20, output: 'none' })).rejects.toMatchObject({
+      code: 'context_length_exceeded',
+    });
+    const large = bench.job({ ...base, sequence: 't', nTokensMax: 999, ids, offset: 0, output: 'none' });
+    await expect(large).rejects.toMatchObject({ code: 'overloaded' });
+  });
+
+  it('keep the images of a prompt until its last token', async () => {
+    const bench = await Bench.with();
+    const { ids: all, vision } = withImages('a', 'b');
+    const promptIds = Int32Array.from(all);
+    const job = { ...base, vision: { ...vision!, promptIds } };
+    await bench.job({ ...job, ids: promptIds.subarray(0, 4), offset: 0, output: 'none' });
+    expect(bench.model().nEmbeds).toBe(2);
+    await bench.job({ ...job, ids: promptIds.subarray(4), offset: 4, output: 'last' });
+    expect(bench.model().nEmbeds).toBe(0);
+    expect(bench.model().calls.filter((call) => call.startsWith('encode'))).toHaveLength(2);
+  });
+
+  it('free their room at reset, for a request that waits for it', async () => {
+    const bench = await Bench.with({ nSlots: 1 });
+    await bench.job({ ...base, ids, offset: 0, output: 'none' });
+    const waiting = bench.generate(fakeGenerateSpec('m', [50]));
+    await bench.job({ kind: 'memory' });
+    expect(bench.events(waiting)).toEqual([]);
+    await bench.job({ kind: 'reset', modelId: 'm', sequence: 's' });
+    expect(idsOf(await bench.eventsOf(waiting))).toEqual([51, 52, 53, 54]);
+  });
+});
+
+describe('the end', () => {
+  it('of a model ends what runs on it and frees it', async () => {
+    const bench = await Bench.with({ after: { 9: 9 }, stepMs: 1 });
+    const jobId = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 60 }));
+    await bench.job({ kind: 'unload', modelId: 'm' });
+    await expect(bench.eventsOf(jobId)).rejects.toMatchObject({ code: 'overloaded' });
+    expect(bench.model()).toMatchObject({ isDisposed: true });
+    expect(bench.model().sequences.size).toBe(0);
+    await expect(bench.job({ kind: 'load', spec: fakeLoadSpec('m') })).resolves.toMatchObject({ nSlots: 4 });
+    await expect(bench.job({ kind: 'load', spec: fakeLoadSpec('m') })).rejects.toMatchObject({
+      code: 'model_load_failed',
+    });
+  });
+
+  it('of the device waits for a load under way, and frees everything', async () => {
+    const bench = await Bench.with();
+    const load = bench.job({ kind: 'load', spec: fakeLoadSpec('n', { loadMs: 20 }) });
+    await bench.job({ kind: 'shutdown' });
+    expect(bench.host.isDisposed).toBe(false);
+    await expect(load).rejects.toMatchObject({ code: 'overloaded' });
+    await bench.ended;
+    expect([bench.host.isDisposed, bench.model('m').isDisposed, bench.model('n').isDisposed]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  });
+});
