@@ -9,10 +9,9 @@ interface Ended {
 }
 
 /** In a process of its own: the failed threads can never be ended. */
-const runProgram = (file: string): Promise<Ended> => {
-  const path = fileURLToPath(new URL(`../../test/${file}`, import.meta.url));
+const runProgram = (program: URL): Promise<Ended> => {
   const env = { ...process.env, GGML_NO_BACKTRACE: '1' };
-  const args = ['--conditions=source', '--import', 'tsx', path];
+  const args = ['--conditions=source', '--import', 'tsx', fileURLToPath(program)];
   return new Promise((resolve) => {
     execFile(process.execPath, args, { env, timeout: 50_000 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : (error.code ?? error.signal), stdout, stderr });
@@ -21,7 +20,7 @@ const runProgram = (file: string): Promise<Ended> => {
 };
 
 it('takes only the device out of service whose thread fails an assert, each time, and the process still ends', async () => {
-  const { code, stdout, stderr } = await runProgram('fail-natively.ts');
+  const { code, stdout, stderr } = await runProgram(new URL('../../test/fail-natively.ts', import.meta.url));
   expect({ code, stderr }).toMatchObject({ code: 7 });
   const poisoned = {
     running: 'device_poisoned',
