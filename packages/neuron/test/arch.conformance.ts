@@ -1,0 +1,311 @@
+/**
+ * What every architecture must do behind `DeviceModel`, as one suite: the same tokens give the same logits however they
+ * are cut, batched or placed. It compares the model with itself; the reference cases compare it with another program.
+ */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CortexError } from '@cortex/core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDevice } from '../src/model/device-host.ts';
+import type { DeviceHost, DeviceModel, ImageInput, ModelSequence, VisionPrompt } from '../src/model/device-model.ts';
+import { Random } from '../src/sampling/random.ts';
+import { mropePositions } from '../src/vision/mrope-positions.ts';
+import type { GeneratedModel } from './generated-models.ts';
+import { writeCheckpoint } from './write-checkpoint.ts';
+
+export interface ArchCase {
+  readonly name: string;
+  readonly model: GeneratedModel;
+}
+
+/** Logits are of the order of 1; kernels for one and for many columns add up in another order. */
+const tolerance = 2e-4;
+const chunks = [1, 7, 64] as const;
+const nSlots = 5;
+
+const maxDifference = (a: Float32Array, b: Float32Array): number => {
+  expect(a.length).toBe(b.length);
+  return a.reduce((largest, value, i) => Math.max(largest, Math.abs(value - (b[i] ?? Infinity))), 0);
+};
+
+const expectSame = (got: Float32Array, wanted: Float32Array): void => {
+  // A row of zeros would equal another.
+  expect(Math.max(...wanted)).toBeGreaterThan(0.1);
+  expect(maxDifference(got, wanted)).toBeLessThan(tolerance);
+};
+
+/** Ordinary tokens: the generated models keep their special ones above 620. */
+const textIds = (n: number, seed: number): Int32Array => {
+  const random = new Random(seed);
+  return Int32Array.from({ length: n }, () => Math.floor(random.next() * 600));
+};
+
+const opened = (model: DeviceModel, nTokensMax = 256): ModelSequence => {
+  const sequence = model.open(nTokensMax);
+  if (sequence === null) throw new Error('no slot is free');
+  return sequence;
+};
+
+interface Forward {
+  (sequence: ModelSequence, ids: Int32Array, offset: number): Float32Array;
+}
+
+/** Every token's logits, computed `chunk` tokens at a time in a sequence of its own. */
+const logitsOf = (model: DeviceModel, ids: Int32Array, chunk: number, forward: Forward): Float32Array => {
+  using sequence = opened(model);
+  const logits = new Float32Array(ids.length * model.nLogits);
+  for (let offset = 0; offset < ids.length; offset += chunk) {
+    logits.set(forward(sequence, ids.slice(offset, offset + chunk), offset), offset * model.nLogits);
+  }
+  return logits;
+};
+
+const forwardAll =
+  (model: DeviceModel): Forward =>
+  (sequence, ids, offset) =>
+    model.forward(sequence, ids, offset, 'all');
+
+const lastRow = (model: DeviceModel, logits: Float32Array): Float32Array => logits.slice(-model.nLogits);
+
+const describeText = (model: () => DeviceModel): void => {
+  const ids = textIds(70, 1);
+  let whole: Float32Array;
+  beforeAll(() => {
+    whole = logitsOf(model(), ids, ids.length, forwardAll(model()));
+  });
+
+  it('gives the same logits for a prompt decoded token by token', () => {
+    using sequence = opened(model());
+    const logits = new Float32Array(whole.length);
+    ids.forEach((id, i) => logits.set(model().decode([{ sequence, id }]), i * model().nLogits));
+    expectSame(logits, whole);
+    expect(sequence.nPast).toBe(ids.length);
+  });
+
+  it.each(chunks)('gives the same logits in chunks of %i', (chunk) => {
+    expectSame(logitsOf(model(), ids, chunk, forwardAll(model())), whole);
+  });
+
+  it('gives each output form the rows that all of them have', () => {
+    using sequence = opened(model());
+    expect(model().forward(sequence, ids.slice(0, 30), 0, 'none')).toHaveLength(0);
+    expectSame(model().forward(sequence, ids.slice(30), 30, 'last'), lastRow(model(), whole));
+    using other = opened(model());
+    expect(model().forward(other, ids, 0, 'hidden')).toHaveLength(model().hiddenSize);
+  });
+
+  it('gives a row of a batch what the row gives alone, whatever the lengths, slots and order', () => {
+    const lengths = [3, 40, 17, 64, 9];
+    const prompts = lengths.map((n, i) => textIds(n, 10 + i));
+    const sequences = lengths.map(() => opened(model()));
+    prompts.forEach((prompt, i) => model().forward(sequences[i]!, prompt, 0, 'none'));
+    // Gaps between the slots, and an order that is not theirs.
+    const batch = [4, 0, 2];
+    for (const i of [1, 3]) sequences[i]?.[Symbol.dispose]();
+    const next = [textIds(3, 20), textIds(3, 21), textIds(3, 22)];
+    const got = [0, 1, 2].map((step) =>
+      model().decode(batch.map((i, row) => ({ sequence: sequences[i]!, id: next[row]?.[step] ?? 0 }))),
+    );
+    for (const i of batch) sequences[i]?.[Symbol.dispose]();
+    batch.forEach((i, row) => {
+      const alone = Int32Array.of(...(prompts[i] ?? []), ...(next[row] ?? []));
+      const wanted = logitsOf(model(), alone, alone.length, forwardAll(model())).slice(-3 * model().nLogits);
+      const rows = got.map((logits) => logits.slice(row * model().nLogits, (row + 1) * model().nLogits));
+      rows.forEach((logits, step) =>
+        expectSame(logits, wanted.subarray(step * model().nLogits, (step + 1) * model().nLogits)),
+      );
+    });
+  });
+
+  it('starts every slot anew after other sequences have used it', () => {
+    const used = Array.from({ length: nSlots }, (_, i) => ({ sequence: opened(model()), ids: textIds(90, 30 + i) }));
+    expect(model().open(16)).toBeNull();
+    for (const { sequence, ids: own } of used) model().forward(sequence, own, 0, 'none');
+    for (const { sequence } of used) sequence[Symbol.dispose]();
+    const fresh = used.map(() => opened(model()));
+    for (const sequence of fresh) expectSame(model().forward(sequence, ids, 0, 'all'), whole);
+    for (const sequence of fresh) sequence[Symbol.dispose]();
+  });
+
+  it('refuses a step that does not follow, exceeds the room or comes after the end', () => {
+    const sequence = opened(model(), 8);
+    model().forward(sequence, ids.slice(0, 5), 0, 'none');
+    expect(() => model().forward(sequence, ids.slice(0, 2), 4, 'last')).toThrow('a step at 4 after 5 tokens');
+    expect(() => model().forward(sequence, ids.slice(0, 4), 5, 'last')).toThrow('4 tokens at 5 in a sequence of 8');
+    sequence[Symbol.dispose]();
+    expect(() => model().decode([{ sequence, id: 1 }])).toThrow('has been closed');
+  });
+};
+
+const image = (h: number, w: number, seed: number): ImageInput => {
+  const random = new Random(seed);
+  const patches = Float32Array.from({ length: h * w * 768 }, () => 2 * random.next() - 1);
+  return { grid: { h, w }, nTokens: (h * w) / 4, patches, contentHash: String(seed) };
+};
+
+/** Two images that touch, text on both sides, and a third image. */
+const visionPrompt = (model: DeviceModel, images: readonly ImageInput[]): VisionPrompt => {
+  const pad = model.imageTokenId ?? -1;
+  const [a, b, c] = images.map(({ nTokens }) => new Int32Array(nTokens).fill(pad));
+  const ids = Int32Array.of(...textIds(11, 40), ...a!, ...b!, ...textIds(20, 41), ...c!, ...textIds(9, 42));
+  const grids = images.map(({ grid }) => ({ h: grid.h / 2, w: grid.w / 2 }));
+  return { ids, positions: mropePositions(ids, pad, grids), embeds: images.map((each) => model.encodeImage(each)) };
+};
+
+const describeVision = (model: () => DeviceModel): void => {
+  const images = [image(6, 8, 1), image(4, 4, 2), image(10, 2, 3)];
+  let prompt: VisionPrompt;
+  let whole: Float32Array;
+  const withVision =
+    (of: VisionPrompt = prompt): Forward =>
+    (sequence, ids, offset) =>
+      model().forwardWithVision(sequence, ids, offset, of, model().imageTokenId ?? -1, 'all');
+
+  beforeAll(() => {
+    prompt = visionPrompt(model(), images);
+    whole = logitsOf(model(), prompt.ids, prompt.ids.length, withVision());
+  });
+  afterAll(() => {
+    for (const embeds of prompt.embeds) embeds[Symbol.dispose]();
+  });
+
+  it.each(chunks)('gives the same logits in chunks of %i, also across images', (chunk) => {
+    expectSame(logitsOf(model(), prompt.ids, chunk, withVision()), whole);
+  });
+
+  it('sees which image is where', () => {
+    const [a, b, c] = prompt.embeds;
+    const turned = visionPrompt(model(), [images[0]!, image(4, 4, 9), images[2]!]);
+    const differing = logitsOf(model(), prompt.ids, prompt.ids.length, withVision(turned));
+    for (const embeds of turned.embeds) embeds[Symbol.dispose]();
+    // Columns before the image that changed cannot know of it, those behind it must.
+    const nBefore = (11 + a!.nTokens) * model().nLogits;
+    expectSame(differing.slice(0, nBefore), whole.slice(0, nBefore));
+    expect(maxDifference(lastRow(model(), differing), lastRow(model(), whole))).toBeGreaterThan(100 * tolerance);
+    expect([a, b, c].map((embeds) => embeds?.nTokens)).toEqual([12, 4, 5]);
+  });
+
+  it('encodes an image to the same rows each time, and other images in between', () => {
+    using first = model().encodeImage(images[0]!);
+    using other = model().encodeImage(images[1]!);
+    using again = model().encodeImage(images[0]!);
+    expect(again.read()).toEqual(first.read());
+    expect(first.read()).toHaveLength(12 * model().hiddenSize);
+    expect(other.read()).toHaveLength(4 * model().hiddenSize);
+  });
+
+  it('decodes behind images at the positions they leave', () => {
+    using inWhole = opened(model());
+    using stepped = opened(model());
+    const tail = textIds(4, 50);
+    const positions = mropePositions(
+      Int32Array.of(...prompt.ids, ...tail),
+      model().imageTokenId ?? -1,
+      images.map(({ grid }) => ({ h: grid.h / 2, w: grid.w / 2 })),
+    );
+    const longer = { ...prompt, ids: Int32Array.of(...prompt.ids, ...tail), positions };
+    const wanted = withVision(longer)(inWhole, longer.ids, 0).slice(-tail.length * model().nLogits);
+    withVision()(stepped, prompt.ids, 0);
+    tail.forEach((id, i) =>
+      expectSame(
+        model().decode([{ sequence: stepped, id }]),
+        wanted.slice(i * model().nLogits, (i + 1) * model().nLogits),
+      ),
+    );
+  });
+
+  it('decodes sequences with and without images in one batch', () => {
+    using seeing = opened(model());
+    using reading = opened(model());
+    const text = textIds(33, 60);
+    withVision()(seeing, prompt.ids, 0);
+    model().forward(reading, text, 0, 'none');
+    const both = model().decode([
+      { sequence: reading, id: 7 },
+      { sequence: seeing, id: 8 },
+    ]);
+    using alone = opened(model());
+    withVision()(alone, prompt.ids, 0);
+    expectSame(both.slice(model().nLogits), model().decode([{ sequence: alone, id: 8 }]));
+    const ids = Int32Array.of(...text, 7);
+    const wanted = logitsOf(model(), ids, ids.length, forwardAll(model()));
+    expectSame(both.slice(0, model().nLogits), lastRow(model(), wanted));
+  });
+
+  it('answers a prompt without images as forward does', () => {
+    const ids = textIds(50, 70);
+    const empty = { ids, positions: mropePositions(ids, model().imageTokenId ?? -1, []), embeds: [] };
+    const forward = logitsOf(model(), ids, ids.length, forwardAll(model()));
+    expect(logitsOf(model(), ids, ids.length, withVision(empty))).toEqual(forward);
+  });
+
+  it('refuses more image pads than there are rows, with both numbers', () => {
+    using sequence = opened(model());
+    const fewer = { ...prompt, embeds: prompt.embeds.slice(0, 2) };
+    expect(() => withVision(fewer)(sequence, prompt.ids, 0)).toThrow(
+      '21 image pads up to here, but the images have 16 rows',
+    );
+    // Nothing has been computed: the sequence can go on.
+    expectSame(withVision()(sequence, prompt.ids, 0), whole);
+  });
+
+  it('refuses patches that are not the grid they claim to be', () => {
+    expect(() => model().encodeImage({ ...images[0]!, grid: { h: 8, w: 8 } })).toThrow('8×8 grid');
+  });
+};
+
+const describeNoVision = (model: () => DeviceModel): void => {
+  it('answers images with an error that names the model', () => {
+    const unsupported = expect.objectContaining({
+      name: CortexError.name,
+      code: 'vision_unsupported',
+      message: expect.stringContaining('acme/tiny') as string,
+      facts: expect.objectContaining({ model_id: 'acme/tiny', suggestion: expect.any(String) as string }) as object,
+    }) as Error;
+    using sequence = opened(model());
+    const ids = textIds(4, 80);
+    const prompt = { ids, positions: mropePositions(ids, 632, []), embeds: [] };
+    expect(() => model().encodeImage(image(4, 4, 1))).toThrow(unsupported);
+    expect(() => model().forwardWithVision(sequence, ids, 0, prompt, 632, 'last')).toThrow(unsupported);
+    expect(sequence.nPast).toBe(0);
+    expect(model().imageTokenId).toBeNull();
+  });
+};
+
+export const describeArch = ({ name, model: generated }: ArchCase): void => {
+  describe(name, () => {
+    let dir: string;
+    let host: DeviceHost;
+    let loaded: DeviceModel;
+    const model = (): DeviceModel => loaded;
+    beforeAll(async () => {
+      dir = await mkdtemp(join(tmpdir(), 'arch-'));
+      await writeCheckpoint(dir, generated);
+      // One thread: on a busy machine two wait for each other at every operation of these small graphs.
+      host = openDevice({ index: 0, threads: 1 });
+      const options = {
+        ...{ modelId: 'acme/tiny', dir, weightType: 'f32', kvCacheType: 'f32' },
+        ...{ contextMax: 512, kvTokens: 512 * nSlots, nSlots, chunkMax: 512 },
+      } as const;
+      loaded = await host.loadModel(options, () => undefined);
+    });
+    afterAll(async () => {
+      loaded[Symbol.dispose]();
+      host[Symbol.dispose]();
+      await rm(dir, { recursive: true });
+    });
+
+    it('says what it is', () => {
+      const config = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as { model_type: string };
+      expect(config.model_type.replace(/_text$/, '')).toBe(name.split(' ')[0]);
+      expect(model().hasVision).toBe(generated.hasVision);
+      expect(model().nLogits).toBe(640);
+      expect(model().contextMax).toBe(512);
+    });
+    describeText(model);
+    if (generated.hasVision) describe('with images', () => describeVision(model));
+    else describeNoVision(model);
+  });
+};
