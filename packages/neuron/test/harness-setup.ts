@@ -12,6 +12,7 @@ import {
   type Usage,
 } from '@cortex/core';
 import { GgmlHarness } from '../src/harness/ggml-harness.ts';
+import { loadPromptSide, type PromptSide } from '../src/harness/prompt-side.ts';
 import { ModelStore } from '../src/model-store/model-store.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { FakeDevice, type TokenScript } from './fake-device.ts';
@@ -63,6 +64,15 @@ export interface HarnessSetup extends AsyncDisposable {
   readonly root: string;
 }
 
+/** One for all loads of a folder's kind: starting a thread takes longer than most tests. */
+const sides = new Map<string, Promise<PromptSide>>();
+
+const sharedSide = async (dir: string, modelId: string): Promise<PromptSide> => {
+  const side = sides.get(modelId) ?? loadPromptSide(dir, modelId);
+  sides.set(modelId, side);
+  return { ...(await side), close: async () => {} };
+};
+
 export const setUp = async (config: Partial<GgmlConfig> = {}, nDevices = 1): Promise<HarnessSetup> => {
   const root = await mkdtemp(path.join(tmpdir(), 'harness-'));
   await writeModels(root);
@@ -73,6 +83,7 @@ export const setUp = async (config: Partial<GgmlConfig> = {}, nDevices = 1): Pro
     config: { ...neuronConfigSchema.parse({}).harness.ggml, ...config },
     store: new ModelStore({ modelDirs: [root], hubCacheDir: path.join(root, 'none'), hub: null }),
     supportedModelTypes: ['qwen3_5'],
+    loadPromptSide: sharedSide,
   });
   return {
     harness,

@@ -20,6 +20,7 @@ import type { Lease } from './model-registry.ts';
 import type { PromptSide } from './prompt-side.ts';
 import { allowsParallelCalls, constraintOf, offeredTools } from './request-constraint.ts';
 import { samplingOf, stopsOf } from './request-sampling.ts';
+import { visionUnsupported } from './require-vision.ts';
 import { runGenerations } from './run-generations.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -32,15 +33,17 @@ export interface ChatPrompt {
 
 /**
  * The prompt of a conversation, its images measured but not yet decoded.
- * @throws CortexError `invalid_image`, `request_too_large`, `invalid_request`.
+ * @throws CortexError `vision_unsupported`, `invalid_image`, `request_too_large`, `invalid_request`.
  */
 export const buildChatPrompt = async (
   input: TemplateInput,
   imageUrls: readonly string[],
-  { thread, vision }: PromptSide,
+  { modelId, thread, vision }: PromptSide,
   preparer: ImagePreparer,
   signal: AbortSignal,
 ): Promise<ChatPrompt> => {
+  // A checkpoint may name a tower that its architecture here does not have.
+  if (vision === null && imageUrls.length > 0) throw visionUnsupported(modelId, null);
   const images = vision === null ? [] : await untilAborted(preparer.plan(imageUrls, vision), signal);
   const prompt = await untilAborted(thread.build(input, signal), signal);
   const nTokens = images.map(({ plan }) => plan.nTokens);

@@ -244,6 +244,15 @@ describe('a chat request that cannot be right', () => {
     expect(setup.device.loads).toHaveLength(nLoads);
   });
 
+  it('is refused with pictures also where only the loaded model shows that it cannot see', async () => {
+    setup.device.hasVision = false;
+    await setup.harness.unload({ model_id: ids.vision });
+    const request = { messages: [userTurn({ image: picture })] };
+    expect(await refused(request)).toMatchObject({ code: 'vision_unsupported', facts: { model_id: ids.vision } });
+    setup.device.hasVision = true;
+    await setup.harness.unload({ model_id: ids.vision });
+  });
+
   it('ignores what is harmless', async () => {
     setup.device.script = says('fine');
     const rest = { store: true, metadata: {}, service_tier: 'auto', modalities: ['text'], ignore_eos: false };

@@ -1,7 +1,7 @@
 /** Embeddings of texts: the final hidden state of each text's last token, at length 1. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { CortexError, type EmbeddingsRequest } from '@cortex/core';
-import { answerTokensMax } from './context-room.ts';
+import { checkPromptFits } from './context-room.ts';
 import { contextMaxOf, type LoadedModel } from './loaded-model.ts';
 import type { Lease } from './model-registry.ts';
 import { textInputs, textToIds } from './text-input.ts';
@@ -95,7 +95,7 @@ export const runEmbed = async (
   const texts: Int32Array[] = [];
   for (const input of textInputs(request.input)) {
     const ids = await textToIds(input, model.side, { parseSpecial: false, param: 'input', signal });
-    answerTokensMax(ids.length, contextMaxOf(model) + 1, null, 'input');
+    checkPromptFits(ids.length, { contextMax: contextMaxOf(model), nAnswerMin: 0 }, 'input');
     texts.push(ids);
   }
   const place = model.admission.enter(1);

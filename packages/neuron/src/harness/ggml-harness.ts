@@ -35,7 +35,7 @@ import { contextMaxOf } from './loaded-model.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
 import { ModelRegistry } from './model-registry.ts';
 import { downloadingModel, nodeModelOf } from './node-model.ts';
-import { loadPromptSide } from './prompt-side.ts';
+import { loadPromptSide as loadFromDisk, type PromptSideLoader } from './prompt-side.ts';
 import { requireVision } from './require-vision.ts';
 import { runTokenize } from './tokenize-job.ts';
 import { refuseUnsupportedInChat, refuseUnsupportedInCompletion } from './unsupported-fields.ts';
@@ -47,6 +47,8 @@ export interface GgmlHarnessParts {
   readonly store: ModelStore;
   /** The `model_type`s that the engine has an architecture for. */
   readonly supportedModelTypes: readonly string[];
+  /** By default from the model's folder, each on a thread of its own. */
+  readonly loadPromptSide?: PromptSideLoader;
 }
 
 /** Images that may wait for a thread, over all requests. */
@@ -75,9 +77,12 @@ export class GgmlHarness implements Harness {
   readonly #catalogue: ModelCatalogue;
   readonly #registry: ModelRegistry;
   readonly #preparer: ImagePreparer;
+  readonly #loadPromptSide: PromptSideLoader;
 
-  constructor({ devices, config, store, supportedModelTypes }: GgmlHarnessParts) {
-    const loader = new ModelLoader({ devices, config });
+  constructor(parts: GgmlHarnessParts) {
+    const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk } = parts;
+    const loader = new ModelLoader({ devices, config, loadPromptSide });
+    this.#loadPromptSide = loadPromptSide;
     this.devices = devices.map(({ info }) => info);
     this.#devices = devices;
     this.#config = config;
@@ -179,11 +184,11 @@ export class GgmlHarness implements Harness {
       return runTokenize(request, side, this.#preparer, contextMaxOf(state.model));
     }
     const limits = [known.facts.contextMax, this.#config.context_max ?? null].filter((limit) => limit !== null);
-    const side = await loadPromptSide(known.dir, known.id);
+    const side = await this.#loadPromptSide(known.dir, known.id);
     try {
       return await runTokenize(request, side, this.#preparer, Math.min(...limits));
     } finally {
-      await side.thread.close();
+      await side.close();
     }
   }
 
@@ -191,10 +196,10 @@ export class GgmlHarness implements Harness {
     const endMs = performance.now() + graceMs;
     await this.#registry.close(graceMs);
     const leftMs = Math.max(0, endMs - performance.now());
-    const threads = this.#registry.loaded().map(({ model }) => model.side.thread);
+    const sides = this.#registry.loaded().map(({ model }) => model.side);
     await Promise.all([
       ...this.#devices.map((device) => device.shutdown(leftMs)),
-      ...threads.map((thread) => thread.close()),
+      ...sides.map((side) => side.close()),
       this.#preparer.close(),
     ]);
   }

@@ -7,11 +7,12 @@ import { weightBytes, type LoadOptions } from './load-options.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { refusedModel, type KnownModel } from './model-catalogue.ts';
 import { placeModel, type DeviceRoom } from './place-model.ts';
-import { loadPromptSide, type PromptSide } from './prompt-side.ts';
+import type { PromptSide, PromptSideLoader } from './prompt-side.ts';
 
 export interface ModelLoaderParts {
   readonly devices: readonly Device[];
   readonly config: GgmlConfig;
+  readonly loadPromptSide: PromptSideLoader;
 }
 
 const roomOf = async (device: Device): Promise<DeviceRoom> => {
@@ -29,10 +30,12 @@ const roomOf = async (device: Device): Promise<DeviceRoom> => {
 export class ModelLoader {
   readonly #devices: readonly Device[];
   readonly #config: GgmlConfig;
+  readonly #loadPromptSide: PromptSideLoader;
 
-  constructor({ devices, config }: ModelLoaderParts) {
+  constructor({ devices, config, loadPromptSide }: ModelLoaderParts) {
     this.#devices = devices;
     this.#config = config;
+    this.#loadPromptSide = loadPromptSide;
   }
 
   /** @throws CortexError `model_load_failed`, `insufficient_vram`, `device_poisoned`. */
@@ -46,11 +49,11 @@ export class ModelLoader {
     const bytes = weightBytes(known.bytes, facts.weightType, options.weightType);
     const device = await this.#place({ modelId: id, bytes, deviceIndex: options.deviceIndex });
     onProgress({ fraction: 0, phase: 'tokenizer' });
-    const side = await loadPromptSide(dir, id);
+    const side = await this.#loadPromptSide(dir, id);
     try {
       return await this.#loadOn(device, known, side, options, onProgress);
     } catch (error) {
-      await side.thread.close();
+      await side.close();
       throw error;
     }
   }

@@ -35,6 +35,6 @@ export const closeModel = async ({ known, device, side }: LoadedModel): Promise<
   } catch (error) {
     if (device.poisonedReason === null) throw error;
   } finally {
-    await side.thread.close();
+    await side.close();
   }
 };

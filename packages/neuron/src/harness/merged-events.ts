@@ -2,6 +2,12 @@
 
 /** Leaving the loop early leaves every source at its next item: abort what feeds them to have that at once. */
 export async function* merged<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void> {
+  const [only] = sources;
+  if (only !== undefined && sources.length === 1) {
+    // Read no faster than it is taken: the source itself bounds what it keeps.
+    yield* only;
+    return;
+  }
   const ready: T[] = [];
   const failures: unknown[] = [];
   let nOpen = sources.length;

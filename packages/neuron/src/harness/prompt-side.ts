@@ -12,6 +12,7 @@ import type { Vocabulary } from '../tokenizer/vocabulary.ts';
 import { parseVisionMeta, type VisionMeta } from '../vision/vision-meta.ts';
 
 export interface PromptSide {
+  readonly modelId: string;
   readonly thread: PromptThread;
   /** Null for a model without a vision tower. */
   readonly vision: VisionMeta | null;
@@ -21,7 +22,12 @@ export interface PromptSide {
   readonly bannedIds: readonly number[];
   /** What ends the reasoning, as the model writes it. */
   readonly thinkEndIds: readonly number[];
+  /** Ends its thread; what it still works on is answered `overloaded`. */
+  close(): Promise<void>;
 }
+
+/** @throws CortexError `model_load_failed` naming the file that cannot be used. */
+export type PromptSideLoader = (dir: string, modelId: string) => Promise<PromptSide>;
 
 const anyJson = z.unknown();
 
@@ -42,8 +48,7 @@ const bannedIdsOf = (vocabulary: Vocabulary, vision: VisionMeta | null, eos: rea
 
 const thinkEnd = '</think>';
 
-/** @throws CortexError `model_load_failed` naming the file that cannot be used. Close its thread when done. */
-export const loadPromptSide = async (dir: string, modelId: string): Promise<PromptSide> => {
+export const loadPromptSide: PromptSideLoader = async (dir, modelId) => {
   const [config, generationConfig, preprocessor, processor, tokenizerConfig] = await Promise.all([
     readModelJson(anyJson, dir, 'config.json'),
     readModelJson(anyJson, dir, 'generation_config.json'),
@@ -59,7 +64,7 @@ export const loadPromptSide = async (dir: string, modelId: string): Promise<Prom
     const eos = eosIds({ generationConfig, config, tokenizerConfig }, vocabulary);
     const bannedIds = bannedIdsOf(vocabulary, vision, eos);
     const thinkEndIds = [...(await thread.encode(thinkEnd, { parseSpecial: true, addSpecial: false }))];
-    return { thread, vision, defaults, eosIds: eos, bannedIds, thinkEndIds };
+    return { modelId, thread, vision, defaults, eosIds: eos, bannedIds, thinkEndIds, close: () => thread.close() };
   } catch (error) {
     await thread.close();
     throw error;

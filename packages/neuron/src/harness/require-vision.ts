@@ -15,6 +15,15 @@ const seeing = (models: readonly KnownModel[], isLoaded: (id: string) => boolean
   return (able.find(({ id }) => isLoaded(id)) ?? able[0])?.id ?? null;
 };
 
+/** @param suggestion a model that sees; null when none is known */
+export const visionUnsupported = (modelId: string, suggestion: string | null): CortexError => {
+  const advice = suggestion === null ? noneHere : `use ${suggestion}`;
+  return new CortexError('vision_unsupported', `${modelId} cannot see images: ${advice}`, {
+    param: 'messages',
+    facts: { model_id: modelId, suggestion: suggestion ?? noneHere },
+  });
+};
+
 /**
  * @param others every model here, asked for only when the request is refused
  * @throws CortexError `vision_unsupported` with `model_id` and `suggestion`
@@ -26,10 +35,5 @@ export const requireVision = async (
   isLoaded: (id: string) => boolean,
 ): Promise<void> => {
   if (known.facts.hasVision || !requestHasImages(request)) return;
-  const suggestion = seeing(await others(), isLoaded);
-  const advice = suggestion === null ? noneHere : `use ${suggestion}`;
-  throw new CortexError('vision_unsupported', `${known.id} cannot see images: ${advice}`, {
-    param: 'messages',
-    facts: { model_id: known.id, suggestion: suggestion ?? noneHere },
-  });
+  throw visionUnsupported(known.id, seeing(await others(), isLoaded));
 };

@@ -1,0 +1,63 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { CortexError } from '@cortex/core';
+import { Admission, type Place } from './admission.ts';
+
+const refusal = (admission: Admission, nSequences = 1): CortexError | null => {
+  try {
+    admission.enter(nSequences);
+    return null;
+  } catch (error) {
+    return error as CortexError;
+  }
+};
+
+describe('Admission', () => {
+  it('lets as many run as there are slots, as many wait as the queue takes, and refuses the next', () => {
+    const admission = new Admission({ modelId: 'm', nSlots: 2, queueMax: 3 });
+    for (let i = 0; i < 5; i += 1) admission.enter(1);
+    expect([admission.nRunning, admission.nWaiting]).toEqual([2, 3]);
+    expect(refusal(admission)).toMatchObject({ code: 'rate_limit_exceeded', facts: { limit: 3 } });
+    expect(admission.nRejected).toBe(1);
+  });
+
+  it('runs a request that wants more slots than there are, when it is alone', () => {
+    const admission = new Admission({ modelId: 'm', nSlots: 2, queueMax: 0 });
+    const large = admission.enter(16);
+    expect(refusal(admission)).not.toBeNull();
+    large.leave();
+    expect(refusal(admission)).toBeNull();
+  });
+
+  it('tells to come back after about the time that the queue takes', () => {
+    let nowMs = 0;
+    const admission = new Admission({ modelId: 'm', nSlots: 1, queueMax: 1, now: () => nowMs });
+    const first = admission.enter(1);
+    nowMs = 4000;
+    first.leave();
+    admission.enter(1);
+    admission.enter(1);
+    expect(refusal(admission)?.retryAfterSecs).toBe(8);
+  });
+
+  it('is empty again once all have left, in whatever order and however often', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 }), fc.nat(9))), (steps) => {
+        const admission = new Admission({ modelId: 'm', nSlots: 3, queueMax: 4 });
+        const places: Place[] = [];
+        for (const [kind, nSequences, which] of steps) {
+          const place = places[which % Math.max(1, places.length)];
+          if (kind === 0 && admission.nWaiting < 4) places.push(admission.enter(nSequences));
+          if (kind === 1) place?.admitted();
+          if (kind === 2) place?.leave();
+          expect(admission.nWaiting).toBeLessThanOrEqual(4);
+          expect(admission.nRunning).toBeGreaterThanOrEqual(0);
+        }
+        for (const place of places) place.leave();
+        expect([admission.nRunning, admission.nWaiting]).toEqual([0, 0]);
+        expect(refusal(admission, 3)).toBeNull();
+        expect(admission.nRunning).toBe(1);
+      }),
+    );
+  });
+});

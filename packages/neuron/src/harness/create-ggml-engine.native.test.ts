@@ -1,0 +1,64 @@
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chatRequestSchema, neuronConfigSchema } from '@cortex/core';
+import { pino } from 'pino';
+import { collect, newContext } from '../../test/harness-setup.ts';
+import { dataUri, fixtureBytes, fixtureJson, fixtureTensors } from '../../test/reference-files.ts';
+import type { Engine } from '../main.ts';
+import { ModelStore } from '../model-store/model-store.ts';
+import { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { createGgmlEngine } from './create-ggml-engine.ts';
+
+const root = fileURLToPath(new URL('../../../../fixtures/models', import.meta.url));
+const model = 'qwen3_5-vl-tiny';
+const tokenizer = await Tokenizer.load(`${root}/${model}`);
+
+interface Case {
+  readonly messages: readonly { readonly role: string; readonly content: unknown }[];
+  readonly images: readonly string[];
+}
+
+/** The case's messages as a client sends them, its images in place. */
+const requestOf = ({ messages, images }: Case, nTokens: number): unknown => {
+  const uris = images.map((name) => dataUri(fixtureBytes(`images/${name}`))).values();
+  const sent = messages.map(({ role, content }) => ({
+    role,
+    content: Array.isArray(content)
+      ? content.map((part: { readonly type: string }) =>
+          part.type === 'image' ? { type: 'image_url', image_url: { url: uris.next().value } } : part,
+        )
+      : content,
+  }));
+  return { model, messages: sent, max_tokens: nTokens };
+};
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await createGgmlEngine({
+    config: neuronConfigSchema.parse({ harness: { ggml: { parallel: 2, threads: 2 } } }).harness.ggml,
+    store: new ModelStore({ modelDirs: [root], hubCacheDir: '/nowhere', hub: null }),
+    log: pino({ level: 'silent' }),
+  });
+});
+afterAll(() => engine.harness.close(0));
+
+describe('the ggml engine', () => {
+  it('names its library, its backends and its devices', () => {
+    expect(engine.ggml.version).toMatch(/^\d+\.\d+\.\d+$/);
+    expect(engine.backends).toContain('CPU');
+    expect(engine.harness.devices.map(({ index }) => index)).toEqual(engine.harness.devices.map((_, i) => i));
+    expect(engine.harness.devices.length).toBeGreaterThan(0);
+  });
+
+  it.each(['short', 'system', 'two-turns', 'one-image', 'two-images', 'adjacent-images'])(
+    'continues the conversation %s as the reference does',
+    async (name) => {
+      const reference = fixtureJson<Case>(`cases/${model}/${name}.json`);
+      const { values } = fixtureTensors(`cases/${model}/${name}.safetensors`).get('continuation') ?? { values: [] };
+      const request = chatRequestSchema.parse(requestOf(reference, values.length));
+      const { text, usage } = await collect(engine.harness.chat(request, newContext()));
+      expect(text).toEqual([tokenizer.decode(values, { skipSpecial: true })]);
+      expect(usage.completion_tokens).toBe(values.length);
+    },
+  );
+});
