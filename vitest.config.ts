@@ -7,6 +7,8 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
+    // Tests that start programs and threads share two cores with each other.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });
