@@ -6,7 +6,7 @@ import type { FakeModel, Fault } from './fake-neuron/settings.ts';
 import { ask, protocols, type Outcome } from './protocols.ts';
 import { eventually, startEdge, type Edge } from './start-edge.ts';
 
-const deadlineMs = 500;
+const deadlineMs = 1000;
 /** Only where a deadline is the point: on a busy machine, anything may take this long. */
 const tight = `
 [proxy]

@@ -63,7 +63,11 @@ const complete = Array.from({ length: nTokens }, (_, i) => `w${i} `);
 it.skipIf(process.platform !== 'linux')(
   'holds a thousand streams at once and is back to where it was after them (needs /proc)',
   async () => {
-    const edge = await startEdge({ model: { token_ms: 5, tokens: nTokens } });
+    const edge = await startEdge({
+      // A thousand connections at once may take a busy machine longer than the ordinary deadline.
+      config: '[proxy]\nconnect_timeout_secs = 60\n',
+      model: { token_ms: 5, tokens: nTokens },
+    });
     try {
       await wave(edge, Infinity);
       await eventually(() => edge.node.nSockets === 0, 15_000);

@@ -40,8 +40,7 @@ export interface Edge {
   close(): Promise<void>;
 }
 
-export const parseCortex = (text: string): CortexConfig =>
-  parseConfig(cortexConfigSchema, { file: 'cortex.toml', text });
+const parseCortex = (text: string): CortexConfig => parseConfig(cortexConfigSchema, { file: 'cortex.toml', text });
 
 /** Nodes `a`, `b`, … each with a loaded `m`; `alias` stands for it. */
 export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {

@@ -26,6 +26,8 @@ export class ClientReply {
     res.once('close', this.#closed);
     // A write to a socket that has just gone is reported by `close` already.
     res.on('error', noop);
+    // It may have left while its body was being read.
+    if (res.destroyed) this.#closed();
   }
 
   /** Aborted, with a CortexError as its reason, when the client leaves or the gateway stops. */

@@ -77,7 +77,7 @@ export class StreamRelay implements Relay {
         this.#call = send(this);
       });
     } finally {
-      this.#watch[Symbol.dispose]();
+      this.#watch.stop();
       this.#record();
     }
   }

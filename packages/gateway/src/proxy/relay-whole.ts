@@ -17,7 +17,7 @@ const heldBytesMax = 8 * 1024 * 1024;
 const tailBytes = 4096;
 
 /** The usage object at the end of a long answer, where every engine puts it. */
-export const usageInTail = (tail: string): TokenCounts | null => {
+const usageInTail = (tail: string): TokenCounts | null => {
   const match = /[^\\]"usage"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})/.exec(tail);
   if (match?.[1] === undefined) return null;
   try {
@@ -59,7 +59,7 @@ export class WholeRelay implements Relay {
         this.#call = send(this);
       });
     } finally {
-      this.#watch[Symbol.dispose]();
+      this.#watch.stop();
     }
   }
 

@@ -24,7 +24,7 @@ const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** The `url` of an image part, in OpenAI's form or as the bare string that several clients send. */
-export const imageUrlOf = (part: unknown): string | null => {
+const imageUrlOf = (part: unknown): string | null => {
   if (!isObject(part) || part['type'] !== 'image_url') return null;
   const image = part['image_url'];
   const url = isObject(image) ? image['url'] : image;

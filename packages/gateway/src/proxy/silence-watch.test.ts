@@ -65,11 +65,11 @@ describe('SilenceWatch', () => {
     close();
   });
 
-  it('ends with the client, with its reason, and not after it was disposed of', () => {
+  it('ends with the client, with its reason, and not once it was stopped', () => {
     const client = new AbortController();
     const { watch, ends } = watching(client);
     const other = watching(client);
-    other.watch[Symbol.dispose]();
+    other.watch.stop();
     watch.expect('token', 1000);
     const left = new CortexError('client_closed_request', 'left');
     client.abort(left);

@@ -4,7 +4,7 @@
  */
 import { CortexError } from '@cortex/core';
 
-export class SilenceWatch implements Disposable {
+export class SilenceWatch {
   readonly #client: AbortSignal;
   readonly #node: string;
   readonly #end: (reason: CortexError) => void;
@@ -46,7 +46,8 @@ export class SilenceWatch implements Disposable {
     this.#timer = null;
   }
 
-  [Symbol.dispose](): void {
+  /** The call has ended. */
+  stop(): void {
     this.pause();
     this.#client.removeEventListener('abort', this.#leave);
   }

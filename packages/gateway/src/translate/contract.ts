@@ -13,7 +13,7 @@ export type JsonObject = { readonly [key: string]: unknown };
 /** What is called on the node. Where it is `/tokenize`, the answer is never streamed. */
 export type UpstreamPath = '/v1/chat/completions' | '/v1/completions' | '/v1/embeddings' | '/tokenize';
 
-export interface ClientCall {
+interface ClientCall {
   readonly body: JsonObject;
   readonly headers: IncomingHttpHeaders;
   readonly requestId: string;
@@ -47,7 +47,7 @@ export interface StreamTranslator extends StreamVoice {
   end(): string;
 }
 
-export type Reply =
+type Reply =
   /** The node's bytes reach the client as they are. */
   | { readonly kind: 'passthrough'; readonly voice: StreamVoice }
   | {

@@ -10,7 +10,7 @@ export const noticeText = (notice: WaitNotice): string => {
   return `loading on ${notice.node}, ${Math.round(notice.fraction * 100)} %${eta}`;
 };
 
-export const openAiVoice: StreamVoice = {
+const openAiVoice: StreamVoice = {
   keepalive: (notice) => sseComment(noticeText(notice)),
   fail: (error) => sseData(error.toBody()),
 };
