@@ -150,12 +150,12 @@ describe('a picture', () => {
 describe('requests at once', () => {
   it('get the answers that they get one after the other', async () => {
     const requests = [about(sample(0)), about(sample(1)), about(sample(4)), about(sample(6)), about(sample(0))];
-    const text: ChatCompletionCreateParamsNonStreaming = {
+    const story: ChatCompletionCreateParamsNonStreaming = {
       model: fixtureModel,
       messages: [{ role: 'user', content: 'Tell me of the quick brown fox.' }],
       max_tokens: 24,
     };
-    const all = [...requests, text, text];
+    const all = [...requests, story, story];
     const together = await Promise.all(all.map(answer));
     const apart: (string | null)[] = [];
     for (const request of all) apart.push(await answer(request));
@@ -172,6 +172,8 @@ const rambling = (options: Partial<ChatCompletionCreateParamsNonStreaming> = {})
   ...options,
 });
 
+const sampled = (seed: number) => answer(rambling({ temperature: 1.5, seed }));
+
 describe('sampling and length', () => {
   it('ends at max_tokens with length', async () => {
     const { choices, usage } = await neuron.client.chat.completions.create(rambling({ max_tokens: 5 }));
@@ -186,7 +188,6 @@ describe('sampling and length', () => {
   });
 
   it('repeats itself with a seed and not with another', async () => {
-    const sampled = (seed: number) => answer(rambling({ temperature: 1.5, seed }));
     const first = await sampled(7);
     expect(await sampled(7)).toBe(first);
     expect(await sampled(8)).not.toBe(first);
@@ -315,12 +316,12 @@ describe('a client that leaves', () => {
   });
 });
 
-describe('models', () => {
-  const statusOf = async (id: string): Promise<string | undefined> => {
-    const models = (await (await fetch(`${neuron.url}/models`)).json()) as { id: string; status: string }[];
-    return models.find((model) => model.id === id)?.status;
-  };
+const statusOf = async (id: string): Promise<string | undefined> => {
+  const models = (await (await fetch(`${neuron.url}/models`)).json()) as { id: string; status: string }[];
+  return models.find((model) => model.id === id)?.status;
+};
 
+describe('models', () => {
   it('are loaded and unloaded over HTTP', async () => {
     expect(await statusOf(textModel)).toBe('available');
     expect(await neuron.post('/models/load', { model_id: textModel, wait: true })).toMatchObject({
