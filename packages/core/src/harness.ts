@@ -6,6 +6,11 @@ import type { ChatRequest, FinishReason, TokenLogprob, Usage } from './openai/ch
 import type { CompletionRequest, EmbeddingsRequest, TokenizeRequest, TokenizeResponse } from './openai/completions.ts';
 import type { DeviceHealth, DeviceInfo, LoadRequest, ModelActivity, NodeModel, UnloadRequest } from './neuron-api.ts';
 
+interface CountedTokens {
+  /** Tokens of this choice sampled up to here, where the engine counts them. */
+  readonly completionTokens?: number;
+}
+
 /**
  * One completion's life. Every stream ends in exactly one of: a `usage` event after a `finish` for each choice,
  * a thrown `CortexError`, or the caller's abort.
@@ -15,20 +20,20 @@ export type CompletionEvent =
   | { readonly kind: 'accepted'; readonly promptTokens: number }
   /** Work before the first token; `done` of `total` prompt tokens. */
   | { readonly kind: 'prefill'; readonly done: number; readonly total: number }
-  | { readonly kind: 'text'; readonly choice: number; readonly text: string }
-  | { readonly kind: 'reasoning'; readonly choice: number; readonly text: string }
+  | ({ readonly kind: 'text'; readonly choice: number; readonly text: string } & CountedTokens)
+  | ({ readonly kind: 'reasoning'; readonly choice: number; readonly text: string } & CountedTokens)
   /** First event of a call carries `id` and `name`; `arguments` are pieces of one JSON text. */
-  | {
+  | ({
       readonly kind: 'tool_call';
       readonly choice: number;
       readonly index: number;
       readonly id?: string;
       readonly name?: string;
       readonly arguments: string;
-    }
+    } & CountedTokens)
   /** Log-probabilities of sampled tokens, in order, when they were asked for. */
   | { readonly kind: 'logprobs'; readonly choice: number; readonly tokens: readonly TokenLogprob[] }
-  | { readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason }
+  | ({ readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason } & CountedTokens)
   | { readonly kind: 'usage'; readonly usage: Usage };
 
 export interface RequestContext {

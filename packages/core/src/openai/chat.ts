@@ -93,7 +93,13 @@ export const generationOptions = {
   max_tokens: positiveInt.nullish(),
   n: z.int().min(1).max(16).nullish(),
   stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  stream_options: z
+    .looseObject({
+      include_usage: z.boolean().nullish(),
+      /** vLLM's: with `include_usage`, every chunk tells the usage so far. */
+      continuous_usage_stats: z.boolean().nullish(),
+    })
+    .nullish(),
   user: z.string().nullish(),
 };
 

@@ -11,6 +11,8 @@ export interface ChoiceReaderOptions extends OutputParserOptions {
   readonly eosIds: readonly number[];
 }
 
+type CountedEvent = Extract<CompletionEvent, { kind: 'text' | 'reasoning' | 'tool_call' | 'finish' }>;
+
 type FinishCause = Extract<GenerateEvent, { kind: 'finished' }>['cause'];
 
 const textEnds = { eos: 'eos', length: 'length', stopped: 'stop_string' } as const satisfies Record<
@@ -53,7 +55,7 @@ export class ChoiceReader {
     const { events, stopped } = this.#parser.push(this.#text.push(token.id));
     if (this.#parser.inReasoning) this.#nReasoning += 1;
     // First: log-probabilities travel with their choice's next piece of text.
-    const all = [...this.#logprobs(token), ...events];
+    const all = [...this.#logprobs(token), ...this.#counted(events)];
     return stopped ? { events: [...all, ...this.finish('stopped')], stopped } : { events: all, stopped };
   }
 
@@ -64,11 +66,12 @@ export class ChoiceReader {
     const rest = this.#parser.push(this.#text.flush());
     const end = textEnds[rest.stopped ? 'stopped' : cause];
     const { choice } = this;
-    return [
-      ...rest.events,
-      ...this.#parser.end(end),
-      { kind: 'finish', choice, reason: this.#parser.finishReason(end) },
-    ];
+    const events = [...rest.events, ...this.#parser.end(end)];
+    return this.#counted([...events, { kind: 'finish', choice, reason: this.#parser.finishReason(end) }]);
+  }
+
+  #counted(events: readonly CountedEvent[]): readonly CompletionEvent[] {
+    return events.map((event) => ({ ...event, completionTokens: this.#nTokens }));
   }
 
   #logprobs({ id, logprob, top }: GeneratedToken): readonly CompletionEvent[] {

@@ -6,19 +6,20 @@ import { streamAnswer, type ChunkBuilder } from './answer-stream.ts';
 import { noting, type InferenceRoute } from './call-record.ts';
 import type { RouteContext } from './context.ts';
 import type { ResponseIdentity } from './openai-chat-response.ts';
+import { streamUsageOf, type StreamUsage } from './running-usage.ts';
 
 /** The fields that both kinds of request have. */
 export interface CompletionOptions {
   readonly model: string;
   readonly stream?: boolean | null | undefined;
-  readonly stream_options?: { readonly include_usage?: boolean | null | undefined } | null | undefined;
+  readonly stream_options?: Parameters<typeof streamUsageOf>[0];
 }
 
 export interface CompletionAnswer {
   readonly route: InferenceRoute;
   readonly idPrefix: string;
   start(context: RequestContext): AsyncIterable<CompletionEvent>;
-  newBuilder(identity: ResponseIdentity, options: { readonly includeUsage: boolean }): ChunkBuilder;
+  newBuilder(identity: ResponseIdentity, options: { readonly usage: StreamUsage }): ChunkBuilder;
   collect(events: AsyncIterable<CompletionEvent>, identity: ResponseIdentity): Promise<object>;
 }
 
@@ -40,7 +41,7 @@ export const answerCompletion = (
   return context.calls.run(reply.raw, async (signal) => {
     const events = noting(answer.start({ signal, requestId: request.id }), record);
     if (body.stream !== true) return answer.collect(events, identity);
-    const builder = answer.newBuilder(identity, { includeUsage: body.stream_options?.include_usage === true });
+    const builder = answer.newBuilder(identity, { usage: streamUsageOf(body.stream_options) });
     const { keepaliveMs, stallMs } = context;
     record.error = await streamAnswer(reply, events, builder, {
       signal,

@@ -121,6 +121,28 @@ describe('a chat completion, streamed', () => {
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { total_tokens: 9 } });
   });
 
+  it.each([
+    [
+      { include_usage: true, continuous_usage_stats: true },
+      { prompt_tokens: 7, completion_tokens: 0, total_tokens: 7 },
+    ],
+    [{ include_usage: true, continuous_usage_stats: false }, null],
+    [{ continuous_usage_stats: true }, undefined],
+  ])('tells the prompt with its first chunk when asked to: %j', async (options, expected) => {
+    await using server = await startServer();
+    const text = await (await post(server, { ...ask, stream: true, stream_options: options })).text();
+    const first = JSON.parse(text.slice('data: '.length, text.indexOf('\n'))) as { usage?: unknown };
+    expect(first.usage).toEqual(expected);
+  });
+
+  it('refuses stream options of a wrong type', async () => {
+    await using server = await startServer();
+    const body = { ...ask, stream: true, stream_options: { continuous_usage_stats: 'yes' } };
+    const response = await post(server, body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'stream_options.continuous_usage_stats' } });
+  });
+
   it('ends in [DONE], once', async () => {
     await using server = await startServer();
     const text = await (await post(server, { ...ask, stream: true })).text();

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ChatChunk, CompletionEvent, TokenLogprob, Usage } from '@cortex/core';
 import { ChatChunkBuilder, collectChat } from './openai-chat-response.ts';
+import type { StreamUsage } from './running-usage.ts';
 
 const identity = { id: 'chatcmpl-1', created: 1_700_000_000, model: 'm' };
 const usage: Usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
@@ -10,6 +11,12 @@ const finish = (choice = 0, reason: 'stop' | 'length' | 'tool_calls' = 'stop'): 
   reason,
 });
 const text = (piece: string, choice = 0): CompletionEvent => ({ kind: 'text', choice, text: piece });
+const counted = (choice: number, completionTokens: number): CompletionEvent => ({
+  kind: 'text',
+  choice,
+  text: 'x',
+  completionTokens,
+});
 const logprob = (token: string): TokenLogprob => ({
   token,
   logprob: -0.5,
@@ -22,9 +29,10 @@ const logprobsOf = (choice: number, ...tokens: string[]): CompletionEvent => ({
   tokens: tokens.map(logprob),
 });
 const done: CompletionEvent = { kind: 'usage', usage };
+const accepted: CompletionEvent = { kind: 'accepted', promptTokens: 3 };
 
-const chunksOf = (events: readonly CompletionEvent[], includeUsage = false): ChatChunk[] => {
-  const builder = new ChatChunkBuilder(identity, { includeUsage });
+const chunksOf = (events: readonly CompletionEvent[], streamUsage: StreamUsage = 'none'): ChatChunk[] => {
+  const builder = new ChatChunkBuilder(identity, { usage: streamUsage });
   return events.flatMap((event) => builder.push(event));
 };
 async function* streamOf(events: readonly CompletionEvent[]): AsyncGenerator<CompletionEvent> {
@@ -60,9 +68,24 @@ describe('the chunks of a stream', () => {
   });
 
   it('end with a usage chunk without choices when usage is asked for, null before it', () => {
-    const chunks = chunksOf([text('a'), finish(), done], true);
+    const chunks = chunksOf([text('a'), finish(), done], 'last');
     expect(chunks.at(-1)).toEqual({ ...identity, object: 'chat.completion.chunk', choices: [], usage });
     expect(chunks.slice(0, -1).map((chunk) => chunk.usage)).toEqual([null, null, null]);
+  });
+
+  it('carry running usage from the role chunk on when every chunk is to have it', () => {
+    const events = [accepted, counted(0, 1), counted(1, 2), counted(0, 4), finish(), done];
+    const chunks = chunksOf(events, 'every');
+    expect(chunks.map((chunk) => chunk.usage?.completion_tokens)).toEqual([0, 1, 1, 3, 6, undefined, 2]);
+    expect(chunks[0]).toMatchObject({ choices: [{ delta: { role: 'assistant' } }] });
+    expect(chunks[0]?.usage).toEqual({ prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 });
+    expect(chunks[4]?.usage).toEqual({ prompt_tokens: 3, completion_tokens: 6, total_tokens: 9 });
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage });
+  });
+
+  it('tell the prompt but no running counts where the engine gives none', () => {
+    const chunks = chunksOf([accepted, text('a'), text('b'), finish(), done], 'every');
+    expect(chunks.map((chunk) => chunk.usage?.completion_tokens ?? null)).toEqual([0, null, null, null, 2]);
   });
 
   it('give every choice its own role chunk', () => {

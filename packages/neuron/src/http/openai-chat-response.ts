@@ -14,6 +14,7 @@ import type {
   ToolCallDelta,
   Usage,
 } from '@cortex/core';
+import { RunningUsage, type StreamUsage } from './running-usage.ts';
 
 /** What stays the same over every chunk of one answer. `created` is in seconds since the epoch. */
 export interface ResponseIdentity {
@@ -33,14 +34,16 @@ const toolCallDelta = (event: ToolCallEvent): ToolCallDelta => ({
 /** The streamed form. One builder per response; `push` takes the harness's events in order. */
 export class ChatChunkBuilder {
   readonly #identity: ResponseIdentity;
-  readonly #includeUsage: boolean;
+  readonly #usage: StreamUsage;
+  readonly #running: RunningUsage;
   readonly #started = new Set<number>();
   /** Log-probabilities wait here for the next chunk of their choice. */
   readonly #logprobs = new Map<number, TokenLogprob[]>();
 
-  constructor(identity: ResponseIdentity, options: { readonly includeUsage: boolean }) {
+  constructor(identity: ResponseIdentity, options: { readonly usage: StreamUsage }) {
     this.#identity = identity;
-    this.#includeUsage = options.includeUsage;
+    this.#usage = options.usage;
+    this.#running = new RunningUsage(options.usage);
   }
 
   /**
@@ -49,6 +52,12 @@ export class ChatChunkBuilder {
    * at `accepted`, so that nothing is written while another node could still take the request over.
    */
   push(event: CompletionEvent): ChatChunk[] {
+    const opening = this.#opening(event);
+    this.#running.note(event);
+    return [...opening, ...this.#chunksOf(event)];
+  }
+
+  #chunksOf(event: CompletionEvent): ChatChunk[] {
     switch (event.kind) {
       case 'accepted':
       case 'prefill':
@@ -67,7 +76,27 @@ export class ChatChunkBuilder {
       case 'usage':
         break;
     }
-    return this.#includeUsage ? [{ ...this.#chunk([]), usage: event.usage }] : [];
+    return this.#usage === 'none' ? [] : [{ ...this.#chunk([]), usage: event.usage }];
+  }
+
+  /** The role chunk, before a choice's first delta: its usage does not count that delta yet. */
+  #opening(event: CompletionEvent): ChatChunk[] {
+    switch (event.kind) {
+      case 'accepted':
+      case 'prefill':
+      case 'logprobs':
+      case 'usage':
+        return [];
+      case 'text':
+      case 'reasoning':
+      case 'tool_call':
+      case 'finish':
+        break;
+    }
+    if (this.#started.has(event.choice)) return [];
+    this.#started.add(event.choice);
+    const delta: ChatDelta = { role: 'assistant', content: event.kind === 'tool_call' ? null : '' };
+    return [this.#chunk([{ index: event.choice, delta, logprobs: null, finish_reason: null }])];
   }
 
   #keep(choice: number, tokens: readonly TokenLogprob[]): void {
@@ -80,17 +109,12 @@ export class ChatChunkBuilder {
     const pending = this.#logprobs.get(choice);
     this.#logprobs.delete(choice);
     const logprobs = pending === undefined ? null : { content: pending, refusal: null };
-    const chunk = this.#chunk([{ index: choice, delta, logprobs, finish_reason: finishReason }]);
-    if (this.#started.has(choice)) return [chunk];
-    this.#started.add(choice);
-    const role: ChatDelta = { role: 'assistant', content: delta.tool_calls === undefined ? '' : null };
-    return [this.#chunk([{ index: choice, delta: role, logprobs: null, finish_reason: null }]), chunk];
+    return [this.#chunk([{ index: choice, delta, logprobs, finish_reason: finishReason }])];
   }
 
   #chunk(choices: ChatChunk['choices']): ChatChunk {
     const { id, created, model } = this.#identity;
-    const usage = this.#includeUsage ? { usage: null } : {};
-    return { id, object: 'chat.completion.chunk', created, model, choices, ...usage };
+    return { id, object: 'chat.completion.chunk', created, model, choices, ...this.#running.field };
   }
 }
 

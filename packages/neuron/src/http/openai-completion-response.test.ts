@@ -25,7 +25,7 @@ const collect = (events: readonly CompletionEvent[]) => collectCompletion(stream
 
 describe('text completion chunks', () => {
   it('carry the pieces, then the finish reason, then the usage that was asked for', () => {
-    const builder = new CompletionChunkBuilder(identity, { includeUsage: true });
+    const builder = new CompletionChunkBuilder(identity, { usage: 'last' });
     const chunks = [{ kind: 'accepted', promptTokens: 1 } as const, text('a'), finish, done].flatMap((event) =>
       builder.push(event),
     );
@@ -37,8 +37,20 @@ describe('text completion chunks', () => {
     ]);
   });
 
+  it('carry running usage when every chunk is to have it', () => {
+    const builder = new CompletionChunkBuilder(identity, { usage: 'every' });
+    const piece = { ...text('ab'), completionTokens: 2 };
+    const events = [{ kind: 'accepted', promptTokens: 1 } as const, piece, { ...finish, completionTokens: 3 }, done];
+    const chunks = events.flatMap((event) => builder.push(event));
+    expect(chunks.map((chunk) => chunk.usage)).toEqual([
+      { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
+      { prompt_tokens: 1, completion_tokens: 3, total_tokens: 4 },
+      usage,
+    ]);
+  });
+
   it('continue the text offsets from chunk to chunk, per choice', () => {
-    const builder = new CompletionChunkBuilder(identity, { includeUsage: false });
+    const builder = new CompletionChunkBuilder(identity, { usage: 'none' });
     const chunks = [
       logprobsOf(0, [0x61, 0x62]),
       text('ab', 0),
@@ -51,7 +63,7 @@ describe('text completion chunks', () => {
   });
 
   it('refuse reasoning and calls', () => {
-    const builder = new CompletionChunkBuilder(identity, { includeUsage: false });
+    const builder = new CompletionChunkBuilder(identity, { usage: 'none' });
     expect(() => builder.push({ kind: 'reasoning', choice: 0, text: 'x' })).toThrow(/reasoning/);
   });
 });

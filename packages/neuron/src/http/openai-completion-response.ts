@@ -5,6 +5,7 @@
 import { CortexError } from '@cortex/core';
 import type { Completion, CompletionEvent, CompletionLogprobs, FinishReason, TokenLogprob, Usage } from '@cortex/core';
 import type { ResponseIdentity } from './openai-chat-response.ts';
+import { RunningUsage, type StreamUsage } from './running-usage.ts';
 
 /** The alternatives by text, likeliest first, and always the sampled token: one more than asked for at most. */
 const topRecord = (token: TokenLogprob): Readonly<Record<string, number>> => {
@@ -46,17 +47,20 @@ const notText = (kind: 'reasoning' | 'tool_call'): CortexError =>
 /** The streamed form. One builder per response; `push` takes the harness's events in order. */
 export class CompletionChunkBuilder {
   readonly #identity: ResponseIdentity;
-  readonly #includeUsage: boolean;
+  readonly #usage: StreamUsage;
+  readonly #running: RunningUsage;
   readonly #pending = new Map<number, TokenLogprob[]>();
   readonly #legacy = new Map<number, LegacyLogprobs>();
 
-  constructor(identity: ResponseIdentity, options: { readonly includeUsage: boolean }) {
+  constructor(identity: ResponseIdentity, options: { readonly usage: StreamUsage }) {
     this.#identity = identity;
-    this.#includeUsage = options.includeUsage;
+    this.#usage = options.usage;
+    this.#running = new RunningUsage(options.usage);
   }
 
   /** The chunks this event makes; `logprobs` ride on their choice's next chunk. @throws `internal_error`. */
   push(event: CompletionEvent): Completion[] {
+    this.#running.note(event);
     switch (event.kind) {
       case 'accepted':
       case 'prefill':
@@ -74,7 +78,7 @@ export class CompletionChunkBuilder {
       case 'tool_call':
         throw notText(event.kind);
     }
-    return this.#includeUsage ? [{ ...this.#chunk([]), usage: event.usage }] : [];
+    return this.#usage === 'none' ? [] : [{ ...this.#chunk([]), usage: event.usage }];
   }
 
   #keep(choice: number, tokens: readonly TokenLogprob[]): void {
@@ -98,8 +102,7 @@ export class CompletionChunkBuilder {
 
   #chunk(choices: Completion['choices']): Completion {
     const { id, created, model } = this.#identity;
-    const usage = this.#includeUsage ? { usage: null } : {};
-    return { id, object: 'text_completion', created, model, choices, ...usage };
+    return { id, object: 'text_completion', created, model, choices, ...this.#running.field };
   }
 }
 
