@@ -12,7 +12,7 @@ export const dead = -1;
 export const unknown = -2;
 
 /** The frame of the whole grammar: returning from it completes the output. */
-export const rootFrame = 0;
+const rootFrame = 0;
 const rootSite = -1;
 /** Site of frames whose caller is left open, see `Automaton.openFrame`. */
 const openSite = -2;

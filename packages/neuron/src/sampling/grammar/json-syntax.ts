@@ -28,7 +28,7 @@ export const colon: Expression = sequence(text(':'), optional(text(' ')));
 export const comma: Expression = sequence(text(','), space);
 
 /** Before the first item, and what closes the list. */
-export const opened = (bracket: '{' | '['): Expression => sequence(text(bracket), space);
+const opened = (bracket: '{' | '['): Expression => sequence(text(bracket), space);
 export const closed = (bracket: '}' | ']'): Expression => sequence(space, text(bracket));
 
 /** Blank lines that models put before their answer. */
@@ -43,14 +43,14 @@ const listOf = (open: '{' | '[', item: Expression, close: '}' | ']'): Expression
   );
 
 export const anyObject = new Rule(() => listOf('{', sequence(use(anyString), colon, use(anyValue)), '}'));
-export const anyArray = new Rule(() => listOf('[', use(anyValue), ']'));
+const anyArray = new Rule(() => listOf('[', use(anyValue), ']'));
 export const anyNumber = new Rule(() => freeNumber);
 export const anyValue: Rule = new Rule(() =>
-  choice(use(anyObject), use(anyArray), use(anyString), freeNumber, ...['true', 'false', 'null'].map(text)),
+  choice(use(anyObject), use(anyArray), use(anyString), use(anyNumber), ...['true', 'false', 'null'].map(text)),
 );
 
 /** One JSON value, in the layout above; members in the order they are given. */
-export function literal(value: unknown): Expression {
+function literal(value: unknown): Expression {
   if (Array.isArray(value)) return bracketed('[', value.map(literal), ']');
   if (isNested(value)) {
     const members = Object.entries(value).map(([name, member]) =>

@@ -33,7 +33,7 @@ export function automatonAccepts({ states }: TextAutomaton, text: string): boole
 }
 
 /** Drops the states that lead nowhere, joins parallel edges; null when the start is among them. */
-export function trimmed(states: readonly TextState[]): TextAutomaton | null {
+function trimmed(states: readonly TextState[]): TextAutomaton | null {
   const before: number[][] = states.map(() => []);
   states.forEach(({ edges }, from) => edges.forEach(({ to }) => before[to]?.push(from)));
   const live = new Set(states.flatMap(({ accepting }, index) => (accepting ? [index] : [])));
