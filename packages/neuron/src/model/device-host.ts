@@ -1,4 +1,5 @@
 /** An opened ggml device: the only door to models on it. Runs in the device's worker thread. */
+import { freemem } from 'node:os';
 import { openLibrary, OutOfMemoryError, tensorTypes, type Backend, type Device, type TensorType } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
@@ -30,8 +31,10 @@ class GgmlHost implements DeviceHost {
     this.#backend.setThreads(threads);
   }
 
+  /** ggml calls all of a host's memory free: there the system is asked. */
   memory(): { freeBytes: number; totalBytes: number } {
-    return this.#device.memory();
+    const { freeBytes, totalBytes } = this.#device.memory();
+    return { freeBytes: this.#device.type === 'cpu' ? Math.min(freeBytes, freemem()) : freeBytes, totalBytes };
   }
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
@@ -41,7 +44,7 @@ class GgmlHost implements DeviceHost {
     const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
     const plans = planWeights(checkpoint, specs, { wanted: options.weightType, isHost });
     const { native } = this.#device;
-    const weights = new Weights(native, this.#device.bufferType, plans, this.#device.memory().freeBytes);
+    const weights = new Weights(native, this.#device.bufferType, plans, this.memory().freeBytes);
     try {
       await weights.fill(native, checkpoint, onProgress);
       const positionTable =
@@ -64,7 +67,7 @@ class GgmlHost implements DeviceHost {
       caches = new Caches(this.#device.native, bufferType, arch.caches, size, isHost);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('caches', bufferType.name, error.nBytes, this.#device.memory().freeBytes);
+      throw insufficient('caches', bufferType.name, error.nBytes, this.memory().freeBytes);
     }
     return new CausalModel({
       modelId: options.modelId,
@@ -84,7 +87,7 @@ class GgmlHost implements DeviceHost {
   #kvSize(options: ModelOptions, arch: ArchModel, kvType: TensorType): { kvTokens: number; contextMax: number } {
     const perToken = kvBytesPerToken(arch.caches, kvType);
     const states = stateBytesPerSlot(arch.caches) * options.nSlots;
-    const { freeBytes } = this.#device.memory();
+    const { freeBytes } = this.memory();
     const wantedMax = Math.min(arch.contextMax, options.contextMax ?? arch.contextMax);
     const share = this.#device.type === 'cpu' ? kvShare.host : kvShare.device;
     const affordable = perToken === 0 ? Infinity : Math.floor(((freeBytes - states) * share) / perToken);

@@ -58,7 +58,7 @@ export const readTensors = async (file: string): Promise<Map<string, ReferenceTe
   );
 };
 
-const entriesOf = async (dir: string): Promise<string[]> => (await readdir(dir).catch(() => [])).toSorted();
+const entriesOf = async (dir: string): Promise<string[]> => (await readdir(dir).catch(() => [])).toSorted((a, b) => a.localeCompare(b));
 
 /** Models that have cases. @throws Error when there are none. */
 export const referenceModels = async (root: string): Promise<string[]> => {

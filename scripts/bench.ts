@@ -1,0 +1,17 @@
+/** `npm run bench NAME`: measurements that the claims in this repository rest on. */
+
+const benches = {
+  engine: async () => (await import('./bench-engine.ts')).run(),
+  gateway: async () => (await import('./bench-gateway.ts')).run(),
+  routing: async () => {
+    const { routingCosts } = await import('../packages/gateway/test/fleet/routing-bench.ts');
+    console.table(await routingCosts());
+  },
+} as const satisfies Record<string, () => Promise<unknown>>;
+
+const [name] = process.argv.slice(2);
+const bench = Object.entries(benches).find(([known]) => known === name)?.[1];
+if (bench === undefined) {
+  console.error(`usage: npm run bench ${Object.keys(benches).join(' | ')}`);
+  process.exitCode = 2;
+} else await bench();
