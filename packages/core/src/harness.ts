@@ -33,7 +33,13 @@ export type CompletionEvent =
     } & CountedTokens)
   /** Log-probabilities of sampled tokens, in order, when they were asked for. */
   | { readonly kind: 'logprobs'; readonly choice: number; readonly tokens: readonly TokenLogprob[] }
-  | ({ readonly kind: 'finish'; readonly choice: number; readonly reason: FinishReason } & CountedTokens)
+  /** `stop`: the stop string that ended the choice, where one did. */
+  | ({
+      readonly kind: 'finish';
+      readonly choice: number;
+      readonly reason: FinishReason;
+      readonly stop?: string;
+    } & CountedTokens)
   | { readonly kind: 'usage'; readonly usage: Usage };
 
 export interface RequestContext {

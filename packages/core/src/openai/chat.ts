@@ -157,6 +157,8 @@ export interface ChatCompletion {
     };
     readonly logprobs: { readonly content: readonly TokenLogprob[]; readonly refusal: null } | null;
     readonly finish_reason: FinishReason;
+    /** vLLM's, beside `finish_reason`: the stop string that ended it. */
+    readonly stop_reason?: string | null;
   }[];
   readonly usage: Usage;
 }
@@ -186,6 +188,8 @@ export interface ChatChunk {
     readonly delta: ChatDelta;
     readonly logprobs?: { readonly content: readonly TokenLogprob[]; readonly refusal: null } | null;
     readonly finish_reason: FinishReason | null;
+    /** vLLM's, beside `finish_reason`: the stop string that ended it. */
+    readonly stop_reason?: string | null;
   }[];
   readonly usage?: Usage | null;
 }

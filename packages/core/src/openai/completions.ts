@@ -37,6 +37,8 @@ export interface Completion {
     readonly text: string;
     readonly logprobs: CompletionLogprobs | null;
     readonly finish_reason: FinishReason | null;
+    /** vLLM's, beside `finish_reason`: the stop string that ended it. */
+    readonly stop_reason?: string | null;
   }[];
   readonly usage?: Usage | null;
 }

@@ -32,4 +32,13 @@ describe('ChoiceReader', () => {
     );
     expect(counts).toEqual([...sampled.map((_, i) => i + 1), sampled.length]);
   });
+
+  it('names the stop string that ended the answer, and none where another thing did', () => {
+    const stopped = readerOf(['never', ' three']);
+    const events = tokens('one two three four').flatMap((token) => stopped.push(token).events);
+    expect(events.at(-1)).toMatchObject({ kind: 'finish', reason: 'stop', stop: ' three' });
+    const cut = readerOf(['never']);
+    cut.push(tokens('one')[0]!);
+    expect(cut.finish('eos').at(-1)).toEqual({ kind: 'finish', choice: 0, reason: 'stop', completionTokens: 1 });
+  });
 });

@@ -67,7 +67,9 @@ export class ChoiceReader {
     const end = textEnds[rest.stopped ? 'stopped' : cause];
     const { choice } = this;
     const events = [...rest.events, ...this.#parser.end(end)];
-    return this.#counted([...events, { kind: 'finish', choice, reason: this.#parser.finishReason(end) }]);
+    const reason = this.#parser.finishReason(end);
+    const stop = this.#parser.matchedStop;
+    return this.#counted([...events, { kind: 'finish', choice, reason, ...(stop === null ? {} : { stop }) }]);
   }
 
   #counted(events: readonly CountedEvent[]): readonly CompletionEvent[] {

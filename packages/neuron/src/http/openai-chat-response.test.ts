@@ -52,7 +52,7 @@ describe('the chunks of a stream', () => {
       { index: 0, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null },
       { index: 0, delta: { content: 'Hel' }, logprobs: null, finish_reason: null },
       { index: 0, delta: { content: 'lo' }, logprobs: null, finish_reason: null },
-      { index: 0, delta: {}, logprobs: null, finish_reason: 'stop' },
+      { index: 0, delta: {}, logprobs: null, finish_reason: 'stop', stop_reason: null },
     ]);
     for (const chunk of chunks) expect(chunk).toMatchObject({ ...identity, object: 'chat.completion.chunk' });
     for (const chunk of chunks) expect(chunk).not.toHaveProperty('usage');
@@ -81,6 +81,11 @@ describe('the chunks of a stream', () => {
     expect(chunks[0]?.usage).toEqual({ prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 });
     expect(chunks[4]?.usage).toEqual({ prompt_tokens: 3, completion_tokens: 6, total_tokens: 9 });
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage });
+  });
+
+  it('name the stop string with the finish reason', () => {
+    const last = chunksOf([text('a'), { ...finish(), stop: 'END' }]).at(-1);
+    expect(last?.choices[0]).toMatchObject({ finish_reason: 'stop', stop_reason: 'END' });
   });
 
   it('tell the prompt but no running counts where the engine gives none', () => {
@@ -146,6 +151,7 @@ describe('the whole answer', () => {
           message: { role: 'assistant', content: 'Hi', reasoning_content: 'why', refusal: null },
           logprobs: { content: [logprob('Hi')], refusal: null },
           finish_reason: 'stop',
+          stop_reason: null,
         },
       ],
       usage,
@@ -181,6 +187,11 @@ describe('the whole answer', () => {
       [0, 'a'],
       [1, 'b'],
     ]);
+  });
+
+  it('names the stop string of each choice', async () => {
+    const answer = await collect([text('a'), text('b', 1), { ...finish(0), stop: 'END' }, finish(1), done]);
+    expect(answer.choices.map((choice) => choice.stop_reason)).toEqual(['END', null]);
   });
 
   it('refuses a stream that ends early', async () => {

@@ -23,6 +23,16 @@ export interface ResponseIdentity {
   readonly model: string;
 }
 
+export type FinishEvent = Extract<CompletionEvent, { kind: 'finish' }>;
+
+/** How a choice ended, in both protocols' words. */
+export const endingOf = (
+  event: FinishEvent,
+): { readonly finish_reason: FinishReason; readonly stop_reason: string | null } => ({
+  finish_reason: event.reason,
+  stop_reason: event.stop ?? null,
+});
+
 type ToolCallEvent = Extract<CompletionEvent, { kind: 'tool_call' }>;
 
 const toolCallDelta = (event: ToolCallEvent): ToolCallDelta => ({
@@ -72,7 +82,7 @@ export class ChatChunkBuilder {
       case 'tool_call':
         return this.#delta(event.choice, { tool_calls: [toolCallDelta(event)] });
       case 'finish':
-        return this.#delta(event.choice, {}, event.reason);
+        return this.#delta(event.choice, {}, event);
       case 'usage':
         break;
     }
@@ -105,11 +115,12 @@ export class ChatChunkBuilder {
     this.#logprobs.set(choice, kept);
   }
 
-  #delta(choice: number, delta: ChatDelta, finishReason: FinishReason | null = null): ChatChunk[] {
+  #delta(choice: number, delta: ChatDelta, finish: FinishEvent | null = null): ChatChunk[] {
     const pending = this.#logprobs.get(choice);
     this.#logprobs.delete(choice);
     const logprobs = pending === undefined ? null : { content: pending, refusal: null };
-    return [this.#chunk([{ index: choice, delta, logprobs, finish_reason: finishReason }])];
+    const ending = finish === null ? { finish_reason: null } : endingOf(finish);
+    return [this.#chunk([{ index: choice, delta, logprobs, ...ending }])];
   }
 
   #chunk(choices: ChatChunk['choices']): ChatChunk {
@@ -123,10 +134,10 @@ interface ChatChoice {
   reasoning: string;
   readonly calls: Map<number, { id: string; name: string; arguments: string }>;
   readonly logprobs: TokenLogprob[];
-  finishReason: FinishReason | null;
+  finish: FinishEvent | null;
 }
 
-const newChoice = (): ChatChoice => ({ text: '', reasoning: '', calls: new Map(), logprobs: [], finishReason: null });
+const newChoice = (): ChatChoice => ({ text: '', reasoning: '', calls: new Map(), logprobs: [], finish: null });
 
 const addCall = (choice: ChatChoice, event: ToolCallEvent): void => {
   const call = choice.calls.get(event.index) ?? { id: '', name: '', arguments: '' };
@@ -154,12 +165,12 @@ const wholeMessage = (choice: ChatChoice): ChatCompletion['choices'][number]['me
 };
 
 const wholeChoice = (index: number, choice: ChatChoice): ChatCompletion['choices'][number] => {
-  if (choice.finishReason === null) throw new CortexError('internal_error', `choice ${index} ended without a finish`);
+  if (choice.finish === null) throw new CortexError('internal_error', `choice ${index} ended without a finish`);
   return {
     index,
     message: wholeMessage(choice),
     logprobs: choice.logprobs.length === 0 ? null : { content: choice.logprobs, refusal: null },
-    finish_reason: choice.finishReason,
+    ...endingOf(choice.finish),
   };
 };
 
@@ -196,7 +207,7 @@ export const collectChat = async (
         choiceAt(event.choice).logprobs.push(...event.tokens);
         break;
       case 'finish':
-        choiceAt(event.choice).finishReason = event.reason;
+        choiceAt(event.choice).finish = event;
         break;
       case 'usage':
         usage = event.usage;

@@ -32,7 +32,11 @@ describe('text completion chunks', () => {
     const frame = { ...identity, object: 'text_completion' };
     expect(chunks).toEqual([
       { ...frame, choices: [{ index: 0, text: 'a', logprobs: null, finish_reason: null }], usage: null },
-      { ...frame, choices: [{ index: 0, text: '', logprobs: null, finish_reason: 'length' }], usage: null },
+      {
+        ...frame,
+        choices: [{ index: 0, text: '', logprobs: null, finish_reason: 'length', stop_reason: null }],
+        usage: null,
+      },
       { ...frame, choices: [], usage },
     ]);
   });
@@ -47,6 +51,12 @@ describe('text completion chunks', () => {
       { prompt_tokens: 1, completion_tokens: 3, total_tokens: 4 },
       usage,
     ]);
+  });
+
+  it('name the stop string with the finish reason', () => {
+    const builder = new CompletionChunkBuilder(identity, { usage: 'none' });
+    const [chunk] = builder.push({ kind: 'finish', choice: 0, reason: 'stop', stop: 'END' });
+    expect(chunk?.choices[0]).toMatchObject({ finish_reason: 'stop', stop_reason: 'END' });
   });
 
   it('continue the text offsets from chunk to chunk, per choice', () => {
@@ -75,15 +85,15 @@ describe('the whole text completion', () => {
       text('a', 0),
       text('c', 1),
       finish,
-      { kind: 'finish', choice: 1, reason: 'stop' },
+      { kind: 'finish', choice: 1, reason: 'stop', stop: 'END' },
       done,
     ]);
     expect(answer).toEqual({
       ...identity,
       object: 'text_completion',
       choices: [
-        { index: 0, text: 'a', logprobs: null, finish_reason: 'length' },
-        { index: 1, text: 'bc', logprobs: null, finish_reason: 'stop' },
+        { index: 0, text: 'a', logprobs: null, finish_reason: 'length', stop_reason: null },
+        { index: 1, text: 'bc', logprobs: null, finish_reason: 'stop', stop_reason: 'END' },
       ],
       usage,
     });

@@ -3,8 +3,8 @@
  * log-probability shape. Text completions have no reasoning and no calls; such an event is a fault of the engine.
  */
 import { CortexError } from '@cortex/core';
-import type { Completion, CompletionEvent, CompletionLogprobs, FinishReason, TokenLogprob, Usage } from '@cortex/core';
-import type { ResponseIdentity } from './openai-chat-response.ts';
+import type { Completion, CompletionEvent, CompletionLogprobs, TokenLogprob, Usage } from '@cortex/core';
+import { endingOf, type FinishEvent, type ResponseIdentity } from './openai-chat-response.ts';
 import { RunningUsage, type StreamUsage } from './running-usage.ts';
 
 /** The alternatives by text, likeliest first, and always the sampled token: one more than asked for at most. */
@@ -71,7 +71,7 @@ export class CompletionChunkBuilder {
       case 'text':
         return [this.#piece(event.choice, event.text, null)];
       case 'finish':
-        return [this.#piece(event.choice, '', event.reason)];
+        return [this.#piece(event.choice, '', event)];
       case 'usage':
         break;
       case 'reasoning':
@@ -87,11 +87,12 @@ export class CompletionChunkBuilder {
     this.#pending.set(choice, kept);
   }
 
-  #piece(choice: number, text: string, finishReason: FinishReason | null): Completion {
+  #piece(choice: number, text: string, finish: FinishEvent | null): Completion {
     const pending = this.#pending.get(choice);
     this.#pending.delete(choice);
     const logprobs = pending === undefined ? null : this.#legacyOf(choice).convert(pending);
-    return this.#chunk([{ index: choice, text, logprobs, finish_reason: finishReason }]);
+    const ending = finish === null ? { finish_reason: null } : endingOf(finish);
+    return this.#chunk([{ index: choice, text, logprobs, ...ending }]);
   }
 
   #legacyOf(choice: number): LegacyLogprobs {
@@ -109,16 +110,16 @@ export class CompletionChunkBuilder {
 interface TextChoice {
   text: string;
   readonly logprobs: TokenLogprob[];
-  finishReason: FinishReason | null;
+  finish: FinishEvent | null;
 }
 
 const wholeChoice = (index: number, choice: TextChoice): Completion['choices'][number] => {
-  if (choice.finishReason === null) throw new CortexError('internal_error', `choice ${index} ended without a finish`);
+  if (choice.finish === null) throw new CortexError('internal_error', `choice ${index} ended without a finish`);
   return {
     index,
     text: choice.text,
     logprobs: choice.logprobs.length === 0 ? null : new LegacyLogprobs().convert(choice.logprobs),
-    finish_reason: choice.finishReason,
+    ...endingOf(choice.finish),
   };
 };
 
@@ -129,7 +130,7 @@ export const collectCompletion = async (
 ): Promise<Completion> => {
   const choices = new Map<number, TextChoice>();
   const choiceAt = (index: number): TextChoice => {
-    const choice = choices.get(index) ?? { text: '', logprobs: [], finishReason: null };
+    const choice = choices.get(index) ?? { text: '', logprobs: [], finish: null };
     choices.set(index, choice);
     return choice;
   };
@@ -146,7 +147,7 @@ export const collectCompletion = async (
         choiceAt(event.choice).logprobs.push(...event.tokens);
         break;
       case 'finish':
-        choiceAt(event.choice).finishReason = event.reason;
+        choiceAt(event.choice).finish = event;
         break;
       case 'usage':
         usage = event.usage;
