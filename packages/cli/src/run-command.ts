@@ -2,7 +2,7 @@
 import { ConfigError } from '@cortex/core';
 import { CommanderError, type Command } from 'commander';
 
-export const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+const exitCodes = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
 type Exit = (code: number) => never;
 
@@ -27,7 +27,7 @@ const listenFailure = (error: NodeJS.ErrnoException & { address?: string; port?:
 };
 
 /** What went wrong, and the exit code that says whose fault it is. */
-export const explain = (thrown: unknown): { readonly text: string; readonly code: number } => {
+const explain = (thrown: unknown): { readonly text: string; readonly code: number } => {
   if (thrown instanceof ConfigError) return { text: thrown.problems.join('\n'), code: exitCodes.usage };
   if (!(thrown instanceof Error)) return { text: String(thrown), code: exitCodes.failed };
   return { text: listenFailure(thrown) ?? thrown.message, code: exitCodes.failed };

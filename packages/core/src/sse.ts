@@ -1,4 +1,4 @@
-/** Server-sent events: the bytes we write. (Reading is `eventsource-parser`'s work.) */
+/** Server-sent events: the bytes we write. */
 
 /** One `data:` event, JSON on one line. */
 export const sseData = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`;

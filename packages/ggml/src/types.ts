@@ -58,8 +58,3 @@ export type BufferUsage = keyof typeof bufferUsages;
 
 export const deviceTypes = ['cpu', 'gpu', 'igpu', 'accel', 'meta'] as const;
 export type DeviceType = (typeof deviceTypes)[number];
-
-/** Dimensions of a tensor; ggml has always four. */
-export const dimsMax = 4;
-/** Bytes of a tensor's name, the terminating zero included (`GGML_MAX_NAME`). */
-export const nameBytesMax = 64;

@@ -28,7 +28,7 @@ const tomlValue = (text: string): unknown => {
 };
 
 /** The text as the schema's type; text that is not of that type stays text, for the schema to refuse. */
-export const valueFromText = (schema: Schema, text: string): unknown => {
+const valueFromText = (schema: Schema, text: string): unknown => {
   const { def } = innermost(schema)._zod;
   if (def.type === 'number') return numberText.test(text) ? Number(text.replaceAll('_', '')) : text;
   if (def.type === 'boolean') {

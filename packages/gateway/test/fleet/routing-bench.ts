@@ -62,7 +62,7 @@ const bestUs = (calls: number, call: (i: number) => void): number => {
   return best;
 };
 
-export const routingCost = (nNodes: number, nModels: number): RoutingCost => {
+const routingCost = (nNodes: number, nModels: number): RoutingCost => {
   const ids = Array.from({ length: nModels }, (_, i) => `model-${i}`);
   const names = Array.from({ length: nNodes }, (_, i) => `node-${i}`);
   const config = simConfig(names.map((name) => ({ name, deviceMb: [], models: [] })));

@@ -14,7 +14,7 @@ export interface EmbedOptions {
 }
 
 /** Scaled to L2 length 1, in place; a zero vector stays. */
-export const normalised = (vector: Float32Array): Float32Array => {
+const normalised = (vector: Float32Array): Float32Array => {
   const length = Math.hypot(...vector);
   return length === 0 ? vector : vector.map((value) => value / length);
 };

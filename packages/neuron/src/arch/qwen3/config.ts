@@ -15,7 +15,7 @@ import {
 } from '../config-fields.ts';
 import type { TensorNames } from '../../model/weight-spec.ts';
 
-export const qwen3Fields = {
+const qwen3Fields = {
   hidden_size: size,
   intermediate_size: size,
   num_hidden_layers: count.max(1024),

@@ -16,7 +16,7 @@ export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number)
 };
 
 /** Embedding, final norm, and the head where it is not the embedding. */
-export const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen3Base): WeightSpec[] => [
+const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen3Base): WeightSpec[] => [
   matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab),
   vector('output_norm.weight', `${prefix}norm.weight`, hiddenSize),
   ...(tied ? [] : [matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab)]),

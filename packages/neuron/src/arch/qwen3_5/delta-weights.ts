@@ -6,7 +6,7 @@ import { onePlusVector, type MapRow, type WeightSpec } from '../../model/weight-
 import type { Qwen35Base } from './config.ts';
 
 /** Checkpoint head of each tiled head. */
-export const tiledHeads = (nKeyHeads: number, nValueHeads: number): Int32Array => {
+const tiledHeads = (nKeyHeads: number, nValueHeads: number): Int32Array => {
   const perKey = nValueHeads / nKeyHeads;
   return Int32Array.from({ length: nValueHeads }, (_, t) => (t % nKeyHeads) * perKey + Math.floor(t / nKeyHeads));
 };
