@@ -5,7 +5,7 @@ const benches = {
   gateway: async () => (await import('./bench-gateway.ts')).run(),
   routing: async () => {
     const { routingCosts } = await import('../packages/gateway/test/fleet/routing-bench.ts');
-    console.table(await routingCosts());
+    console.table(routingCosts());
   },
 } as const satisfies Record<string, () => Promise<unknown>>;
 
