@@ -90,9 +90,11 @@ describe('PromptBuilder', () => {
     expect(thinking({}, false)).toBe('none');
   });
 
-  it('folds a late system turn to the front where the template demands it', () => {
-    const { text } = builder.build(inputOf([user('q'), { role: 'system', content: 'late\n' }]));
-    expect(text.startsWith('<|im_start|>system\nlate\n<|im_end|>\n<|im_start|>user\nq<|im_end|>')).toBe(true);
+  it('keeps its start when a late system turn comes, also where the template refuses such turns', () => {
+    const opening: TemplateMessage[] = [{ role: 'system', content: 'be brief' }, user('q')];
+    const before = builder.build(inputOf(opening, { addGenerationPrompt: false }));
+    const { text } = builder.build(inputOf([...opening, { role: 'system', content: 'late\n' }]));
+    expect(text.startsWith(`${before.text}<|im_start|>user\nlate\n<|im_end|>\n<|im_start|>assistant`)).toBe(true);
   });
 
   it('refuses a prompt over its limit before encoding it', () => {

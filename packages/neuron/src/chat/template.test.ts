@@ -136,6 +136,14 @@ describe('what a template says about its model', () => {
     expect(templateOf(loop('{{ m.role }}: {{ m.content }}')).facts.lateSystemTurns).toBe(true);
   });
 
+  it('finds whether the user may speak twice in a row', () => {
+    expect(templateOf(fixture).facts.userTurnsInARow).toBe(true);
+    const refusing = "{% if loop.previtem and loop.previtem.role == m.role %}{{ raise_exception('no') }}{% endif %}";
+    expect(templateOf(loop(`${refusing}{{ m.content }}`)).facts.userTurnsInARow).toBe(false);
+    expect(templateOf('{{ messages[-1].content }}').facts.userTurnsInARow).toBe(false);
+    expect(templateOf("{{ raise_exception('no') }}").facts.userTurnsInARow).toBe(true);
+  });
+
   it('does not blame late system turns for a template that refuses everything', () => {
     expect(templateOf("{{ raise_exception('no') }}").facts.lateSystemTurns).toBe(true);
   });

@@ -95,6 +95,7 @@ export class ChatTemplate {
       tools: /\btools\b/.test(text),
       contentParts: this.#takesParts(),
       lateSystemTurns: this.#takesLateSystemTurns(),
+      userTurnsInARow: this.#takesUserTurnsInARow(),
     };
   }
 
@@ -156,5 +157,16 @@ export class ChatTemplate {
     const after: TemplateMessage[] = [{ role: 'user', content: 'd' }];
     if (this.#try([...before, ...after]) === null) return true;
     return this.#try([...before, late, ...after])?.includes('probe of a late turn') ?? false;
+  }
+
+  /** False only where the second turn is what is refused, or either is dropped. */
+  #takesUserTurnsInARow(): boolean {
+    const turns: TemplateMessage[] = [
+      { role: 'user', content: 'probe of a turn' },
+      { role: 'user', content: 'probe of the next' },
+    ];
+    if (this.#try(turns.slice(0, 1)) === null) return true;
+    const text = this.#try(turns) ?? '';
+    return turns.every(({ content }) => typeof content === 'string' && text.includes(content));
   }
 }
