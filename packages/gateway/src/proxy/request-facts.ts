@@ -2,7 +2,7 @@
  * What routing must know of an OpenAI request body, read in one pass without judging it: the node that serves it
  * parses it fully. Odd members are skipped here, so that its error names them. Pure.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { CortexError } from '@cortex/core';
 import type { JsonObject } from '../translate/contract.ts';
 
@@ -77,16 +77,16 @@ const partText = (part: unknown): string => {
 };
 
 const affinityOf = (model: string, messages: readonly unknown[]): string => {
-  const hash = createHash('sha1').update(model);
+  let leading = model;
   for (const message of messages) {
     if (!isObject(message)) continue;
     const { content } = message;
-    hash.update(`\0${String(message['role'])}\0`);
-    if (typeof content === 'string') hash.update(sample(content));
-    else if (Array.isArray(content)) hash.update(content.map(partText).join('\0'));
+    leading += `\0${String(message['role'])}\0`;
+    if (typeof content === 'string') leading += sample(content);
+    else if (Array.isArray(content)) leading += content.map(partText).join('\0');
     if (message['role'] === 'user') break;
   }
-  return hash.digest('base64url');
+  return hash('sha1', leading, 'base64url');
 };
 
 /** @throws CortexError `invalid_request` without a model name, `invalid_image` for a link of a foreign scheme. */
