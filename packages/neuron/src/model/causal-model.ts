@@ -137,7 +137,9 @@ export class CausalModel implements DeviceModel {
     own.checkStep(offset, inputIds.length);
     const n = inputIds.length;
     const positions = new Int32Array(4 * n);
-    const axes = [prompt.positions.t, prompt.positions.h, prompt.positions.w];
+    const { t, h, w } = prompt.positions;
+    // The fourth turns the pairs that no section reaches: they go by t.
+    const axes = [t, h, w, t];
     axes.forEach((axis, i) => positions.set(axis.subarray(offset, offset + n), i * n));
     own.ropeDelta = prompt.positions.ropeDelta;
     const splices = splicesOf(inputIds, offset, prompt, imageTokenId);

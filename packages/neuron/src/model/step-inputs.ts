@@ -19,7 +19,7 @@ export const fillCells = (cells: BigInt64Array, at: number, first: number, n: nu
   for (let i = 0; i < n; i++) cells[at + i] = BigInt(first + i);
 };
 
-/** Positions of tokens that share all axes; `axes` blocks of `nColumns`, the last of four unused. */
+/** Positions of tokens that share all axes; `axes` blocks of `nColumns`. */
 export const fillPositions = (
   positions: Int32Array,
   { axes, nColumns }: { readonly axes: 1 | 4; readonly nColumns: number },
@@ -27,8 +27,7 @@ export const fillPositions = (
   first: number,
   n: number,
 ): void => {
-  const nAxes = axes === 1 ? 1 : 3;
-  for (let axis = 0; axis < nAxes; axis++) {
+  for (let axis = 0; axis < axes; axis++) {
     for (let i = 0; i < n; i++) positions[axis * nColumns + at + i] = first + i;
   }
 };
