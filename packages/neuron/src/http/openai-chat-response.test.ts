@@ -5,7 +5,10 @@ import type { StreamUsage } from './running-usage.ts';
 
 const identity = { id: 'chatcmpl-1', created: 1_700_000_000, model: 'm' };
 const usage: Usage = { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
-const finish = (choice = 0, reason: 'stop' | 'length' | 'tool_calls' = 'stop'): CompletionEvent => ({
+const finish = (
+  choice = 0,
+  reason: 'stop' | 'length' | 'tool_calls' = 'stop',
+): Extract<CompletionEvent, { kind: 'finish' }> => ({
   kind: 'finish',
   choice,
   reason,

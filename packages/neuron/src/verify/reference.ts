@@ -45,7 +45,7 @@ const valuesOf = (dtype: string, bytes: Uint8Array): Float32Array | Int32Array =
   }
 };
 
-export const readTensors = async (file: string): Promise<Map<string, ReferenceTensor>> => {
+const readTensors = async (file: string): Promise<Map<string, ReferenceTensor>> => {
   const bytes = new Uint8Array(await readFile(file));
   const label = path.basename(file);
   const nHeader = headerLength(bytes.subarray(0, lengthBytes), bytes.length, label);
@@ -58,7 +58,8 @@ export const readTensors = async (file: string): Promise<Map<string, ReferenceTe
   );
 };
 
-const entriesOf = async (dir: string): Promise<string[]> => (await readdir(dir).catch(() => [])).toSorted((a, b) => a.localeCompare(b));
+const entriesOf = async (dir: string): Promise<string[]> =>
+  (await readdir(dir).catch(() => [])).toSorted((a, b) => a.localeCompare(b));
 
 /** Models that have cases. @throws Error when there are none. */
 export const referenceModels = async (root: string): Promise<string[]> => {
