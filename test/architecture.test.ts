@@ -46,10 +46,15 @@ const neuronArrows: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Open to every folder of the neuron, because it uses none of them. */
-const neuronLeaves = ['spawn-worker.ts', 'model/weight-spec.ts'];
+const neuronLeaves: ReadonlySet<string> = new Set(['spawn-worker.ts', 'model/weight-spec.ts']);
 
 /** Types that a folder below shares with those above it. */
-const neuronContracts = ['arch/arch.ts', 'vision/mrope-positions.ts', 'tokenizer/vocabulary.ts', 'main.ts'];
+const neuronContracts: ReadonlySet<string> = new Set([
+  'arch/arch.ts',
+  'vision/mrope-positions.ts',
+  'tokenizer/vocabulary.ts',
+  'main.ts',
+]);
 
 /** The folders of the neuron that may use a dependency. */
 const neuronOwners: Readonly<Record<string, readonly string[]>> = {
@@ -84,14 +89,18 @@ const isOurs = ({ target }: Import): boolean => target.startsWith('packages/');
 
 const insideSrc = (packageName: string, target: string): string => target.slice(`packages/${packageName}/src/`.length);
 
+/** Where a person is told what a model's id looks like. */
+const showsExamples = ({ packageName, folder }: SourceFile): boolean =>
+  packageName === 'cli' || (packageName === 'core' && folder === 'config');
+
 const folderOf = (inside: string): string => (inside.includes('/') ? (inside.split('/')[0] ?? '') : '');
 
 const neuronImportAllowed = ({ folder }: SourceFile, imported: Import): boolean => {
   if (!isOurs(imported)) return neuronOwners[imported.target]?.includes(folder) ?? true;
   const inside = insideSrc('neuron', imported.target);
   const target = folderOf(inside);
-  if (target === folder || (neuronArrows[folder] ?? []).includes(target) || neuronLeaves.includes(inside)) return true;
-  return imported.kind === 'type' && neuronContracts.includes(inside);
+  if (target === folder || (neuronArrows[folder] ?? []).includes(target) || neuronLeaves.has(inside)) return true;
+  return imported.kind === 'type' && neuronContracts.has(inside);
 };
 
 describe('packages', () => {
@@ -137,8 +146,8 @@ describe('the neuron', () => {
   });
 
   it('keeps its leaves free of imports from the neuron', () => {
-    const leaves = filesOf('neuron').filter(({ file }) => neuronLeaves.includes(insideSrc('neuron', file)));
-    expect(leaves).toHaveLength(neuronLeaves.length);
+    const leaves = filesOf('neuron').filter(({ file }) => neuronLeaves.has(insideSrc('neuron', file)));
+    expect(leaves).toHaveLength(neuronLeaves.size);
     expect(refusedImports(leaves, (_, imported) => !isOurs(imported))).toEqual([]);
   });
 
@@ -171,11 +180,9 @@ describe("a model's name", () => {
   const families = readdirSync(path.join(root, archFolder), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => (/^[a-z]+/.exec(name) ?? [name])[0]);
-  const anyFamily = new RegExp(`${families.join('|')}`, 'i');
+  const anyFamily = new RegExp(families.join('|'), 'i');
   /** A whole hub id, where a person is shown what one looks like. */
   const hubIdExample = /["'` ][A-Z]\w+\/[A-Z][\w.-]+["'`]/g;
-  const showsExamples = ({ packageName, folder }: SourceFile): boolean =>
-    packageName === 'cli' || (packageName === 'core' && folder === 'config');
 
   it('stands nowhere outside arch/', () => {
     const named = sourceFiles
@@ -225,11 +232,11 @@ describe('reading the source', () => {
   });
 
   it('refuses a step back, and allows the type of a contract', () => {
-    const source = (folder: string): SourceFile => ({ file, packageName: 'neuron', folder, code: '', imports: [] });
+    const inFolder = { file, packageName: 'neuron', code: '', imports: [] } as const;
     const arch = { target: 'packages/neuron/src/arch/arch.ts' } as const;
-    expect(neuronImportAllowed(source('blocks'), { ...arch, kind: 'type' })).toBe(true);
-    expect(neuronImportAllowed(source('blocks'), { ...arch, kind: 'value' })).toBe(false);
-    expect(neuronImportAllowed(source('http'), { target: '@cortex/ggml', kind: 'type' })).toBe(false);
+    expect(neuronImportAllowed({ ...inFolder, folder: 'blocks' }, { ...arch, kind: 'type' })).toBe(true);
+    expect(neuronImportAllowed({ ...inFolder, folder: 'blocks' }, { ...arch, kind: 'value' })).toBe(false);
+    expect(neuronImportAllowed({ ...inFolder, folder: 'http' }, { target: '@cortex/ggml', kind: 'type' })).toBe(false);
   });
 
   it('leaves comments out and strings in', () => {
