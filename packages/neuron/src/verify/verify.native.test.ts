@@ -12,7 +12,7 @@ const model = 'qwen3_5-vl-tiny';
 
 const verdictsOf = async (root: string): Promise<Verdict[]> => {
   const verdicts: Verdict[] = [];
-  for await (const verdict of verify(root)) verdicts.push(verdict);
+  for await (const verdict of verify(root, 1)) verdicts.push(verdict);
   return verdicts;
 };
 

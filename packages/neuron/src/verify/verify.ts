@@ -12,7 +12,7 @@ import { verifyModel } from './verify-model.ts';
 const stepMsMax = 300_000;
 
 /** @throws Error when there is no device, or the directory is not of the form. */
-export async function* verify(root: string): AsyncGenerator<Verdict> {
+export async function* verify(root: string, threads = availableParallelism()): AsyncGenerator<Verdict> {
   const models = await referenceModels(root);
   yield* verifyFiles(root);
   const [served] = chooseDevices(openLibrary().devices);
@@ -20,7 +20,7 @@ export async function* verify(root: string): AsyncGenerator<Verdict> {
   const device = await DeviceClient.open({
     info: served.info,
     hostUrl: new URL('../model/device-host.ts', import.meta.url),
-    host: { index: served.registryIndex, threads: availableParallelism() },
+    host: { index: served.registryIndex, threads },
     guard: await DeviceGuard.start(stepMsMax),
   });
   try {
