@@ -22,12 +22,15 @@ export class OutOfMemoryError extends Error {
 export class Buffer implements Disposable {
   readonly nBytes: number;
   readonly #native: Native;
+  readonly #context: Context;
   #ptr: Pointer | null;
 
-  private constructor(native: Native, ptr: Pointer) {
-    this.#native = native;
+  private constructor(context: Context, ptr: Pointer) {
+    this.#native = context.native;
+    this.#context = context;
     this.#ptr = ptr;
-    this.nBytes = native.ggml_backend_buffer_get_size(ptr);
+    this.nBytes = this.#native.ggml_backend_buffer_get_size(ptr);
+    context.hasMemory = true;
   }
 
   /** Bytes that `allocate` would take. */
@@ -41,7 +44,7 @@ export class Buffer implements Disposable {
     const ptr = native.ggml_backend_alloc_ctx_tensors_from_buft(context.ptr, type.ptr);
     if (ptr === null) throw new OutOfMemoryError(type.name, Buffer.sizeFor(context, type));
     native.ggml_backend_buffer_set_usage(ptr, bufferUsages[usage]);
-    return new Buffer(native, ptr);
+    return new Buffer(context, ptr);
   }
 
   /** Sets every byte. */
@@ -54,5 +57,6 @@ export class Buffer implements Disposable {
     if (this.#ptr === null) return;
     this.#native.ggml_backend_buffer_free(this.#ptr);
     this.#ptr = null;
+    this.#context.hasMemory = false;
   }
 }

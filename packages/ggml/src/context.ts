@@ -20,6 +20,8 @@ export class Context implements Disposable {
   readonly #nNodesMax: number;
   #nTensors = 0;
   #ptr: Pointer | null;
+  /** Whether its tensors have memory now. Set by whoever gives it and takes it back. */
+  hasMemory = false;
 
   constructor(native: Native, { nTensorsMax, nNodesMax = 0 }: ContextSize) {
     const graphBytes = nNodesMax === 0 ? 0 : native.ggml_graph_overhead_custom(nNodesMax, false);

@@ -36,6 +36,7 @@ export class GraphAllocator implements Disposable {
   /** Places every node of the graph. A graph placed before keeps its place only until the memory must grow. */
   allocate(graph: Graph): void {
     if (!this.#native.ggml_gallocr_alloc_graph(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#type.name, 0);
+    graph.context.hasMemory = true;
   }
 
   [Symbol.dispose](): void {

@@ -172,6 +172,19 @@ describe('handles', () => {
       expect(use).toThrow(/has been freed/);
   });
 
+  it('of data before it is allocated and after its buffer is freed are refused', () => {
+    const device = cpu();
+    using ctx = new Context(device.native, { nTensorsMax: 1 });
+    const tensor = ctx.tensor(tensorTypes.f32, [4]);
+    expect(() => tensor.write(new Float32Array(4))).toThrow('write: tensor [4] has no memory');
+    const buffer = Buffer.allocate(ctx, device.bufferType);
+    tensor.write(Float32Array.of(1, 2, 3, 4));
+    expect([...tensor.read(new Float32Array(4))]).toEqual([1, 2, 3, 4]);
+    buffer[Symbol.dispose]();
+    expect(() => tensor.read(new Float32Array(4))).toThrow('read: tensor [4] has no memory');
+    expect(() => tensor.fill(0)).toThrow('fill: tensor [4] has no memory');
+  });
+
   it('of freed buffers, allocators and backends are refused', () => {
     const device = cpu();
     using ctx = newContext();

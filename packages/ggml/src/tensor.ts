@@ -104,6 +104,8 @@ export class Tensor {
   }
 
   #checkRange(what: string, offset: number, nBytes: number): void {
+    this.context.assertAlive();
+    if (!this.context.hasMemory) throw new Error(`${what}: tensor ${shapeText(this.ne)} has no memory`);
     if (!this.isContiguous) throw new RangeError(`${what}: tensor ${shapeText(this.ne)} is not contiguous`);
     if (!(offset >= 0 && offset + nBytes <= this.nBytes)) {
       throw new RangeError(`${what}: bytes ${offset}..${offset + nBytes} of a tensor of ${this.nBytes}`);

@@ -256,12 +256,14 @@ const describeVision = (model: () => DeviceModel): void => {
     expect(logitsOf(model(), ids, ids.length, withVision(empty))).toEqual(forward);
   });
 
-  it('refuses more image pads than there are rows, with both numbers', () => {
+  it('refuses image pads that are not as many as rows, with both numbers', () => {
     using sequence = opened(model());
     const fewer = { ...prompt, embeds: prompt.embeds.slice(0, 2) };
     expect(() => withVision(fewer)(sequence, prompt.ids, 0)).toThrow(
-      '21 image pads up to here, but the images have 16 rows',
+      'the prompt has 21 image pads, its images 16 rows',
     );
+    const more = { ...prompt, embeds: [...prompt.embeds, prompt.embeds[0]!] };
+    expect(() => withVision(more)(sequence, prompt.ids, 0)).toThrow('the prompt has 21 image pads, its images');
     // Nothing has been computed: the sequence can go on.
     expect(distance(withVision()(sequence, prompt.ids, 0), whole)).toBeLessThan(tolerance);
   });

