@@ -12,7 +12,7 @@ import {
   type Usage,
 } from '@cortex/core';
 import { GgmlHarness } from '../src/harness/ggml-harness.ts';
-import { loadPromptSide, type PromptSide } from '../src/harness/prompt-side.ts';
+import { loadPromptSide, type PromptSide, type PromptSideLoader } from '../src/harness/prompt-side.ts';
 import { ModelStore } from '../src/model-store/model-store.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { FakeDevice, type TokenScript } from './fake-device.ts';
@@ -67,9 +67,10 @@ export interface HarnessSetup extends AsyncDisposable {
 /** One for all loads of a folder's kind: starting a thread takes longer than most tests. */
 const sides = new Map<string, Promise<PromptSide>>();
 
-const sharedSide = async (dir: string, modelId: string): Promise<PromptSide> => {
-  const side = sides.get(modelId) ?? loadPromptSide(dir, modelId);
-  sides.set(modelId, side);
+const sharedSide: PromptSideLoader = async (dir, modelId, options) => {
+  const key = `${modelId} ${JSON.stringify(options)}`;
+  const side = sides.get(key) ?? loadPromptSide(dir, modelId, options);
+  sides.set(key, side);
   return { ...(await side), close: async () => {} };
 };
 

@@ -54,6 +54,13 @@ const ggmlSchema = z.strictObject({
   image_pixels_max: positiveInt
     .default(50_000_000)
     .describe('Largest image that is decoded, in pixels (width times height); a larger one is answered 413.'),
+  image_resized_pixels_max: z
+    .int()
+    .min(65_536)
+    .default(4_194_304)
+    .describe(
+      "Images are shrunk to at most this area before the model sees them, or to the model's own limit where that is lower. An area of 1024 pixels is one prompt token.",
+    ),
   images_max: z.int().min(0).max(1024).default(64).describe('Images in one request.'),
 });
 export type GgmlConfig = z.output<typeof ggmlSchema>;

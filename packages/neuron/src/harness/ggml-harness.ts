@@ -81,8 +81,9 @@ export class GgmlHarness implements Harness {
 
   constructor(parts: GgmlHarnessParts) {
     const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk } = parts;
-    const loader = new ModelLoader({ devices, config, loadPromptSide });
-    this.#loadPromptSide = loadPromptSide;
+    const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
+    this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
+    const loader = new ModelLoader({ devices, config, loadPromptSide: this.#loadPromptSide });
     this.devices = devices.map(({ info }) => info);
     this.#devices = devices;
     this.#config = config;

@@ -27,7 +27,12 @@ export interface PromptSide {
 }
 
 /** @throws CortexError `model_load_failed` naming the file that cannot be used. */
-export type PromptSideLoader = (dir: string, modelId: string) => Promise<PromptSide>;
+export interface PromptSideOptions {
+  /** The operator's limit on an image's resized area in pixels; the checkpoint's own where it is lower. */
+  readonly resizedPixelsMax?: number;
+}
+
+export type PromptSideLoader = (dir: string, modelId: string, options?: PromptSideOptions) => Promise<PromptSide>;
 
 const anyJson = z.unknown();
 
@@ -48,7 +53,7 @@ const bannedIdsOf = (vocabulary: Vocabulary, vision: VisionMeta | null, eos: rea
 
 const thinkEnd = '</think>';
 
-export const loadPromptSide: PromptSideLoader = async (dir, modelId) => {
+export const loadPromptSide: PromptSideLoader = async (dir, modelId, { resizedPixelsMax } = {}) => {
   const [config, generationConfig, preprocessor, processor, tokenizerConfig] = await Promise.all([
     readModelJson(anyJson, dir, 'config.json'),
     readModelJson(anyJson, dir, 'generation_config.json'),
@@ -56,7 +61,11 @@ export const loadPromptSide: PromptSideLoader = async (dir, modelId) => {
     readModelJson(anyJson, dir, 'processor_config.json'),
     readTokenizerConfig(dir),
   ]);
-  const vision = parseVisionMeta({ config, preprocessor: preprocessor ?? processor });
+  const vision = parseVisionMeta({
+    config,
+    preprocessor: preprocessor ?? processor,
+    ...(resizedPixelsMax === undefined ? {} : { pixelsMax: resizedPixelsMax }),
+  });
   const defaults = samplingDefaults(generationConfig);
   const thread = await PromptThread.load({ dir, name: `prompt ${modelId}` });
   try {

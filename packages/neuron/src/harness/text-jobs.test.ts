@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { completionRequestSchema, embeddingsRequestSchema, tokenizeRequestSchema } from '@cortex/core';
 import { collect, encode, ids, newContext, picture, says, setUp, userTurn } from '../../test/harness-setup.ts';
@@ -31,6 +32,16 @@ describe('counting tokens', () => {
     const { count, tokens } = await tokenize({ messages: [userTurn('What is ', { image: picture }, '?')] });
     expect(count).toBe(tokens.length);
     expect(tokens.filter((id) => id === 632).length).toBeGreaterThan(1);
+  });
+
+  it('shrinks pictures to the limit of the operator', async () => {
+    await using small = await setUp({ image_resized_pixels_max: 65_536 });
+    const file = await readFile(new URL('../../../../fixtures/images/square-448.png', import.meta.url));
+    const messages = [userTurn({ image: `data:image/png;base64,${file.toString('base64')}` })];
+    const request = tokenizeRequestSchema.parse({ model: ids.vision, messages });
+    const pads = ({ tokens }: { tokens: readonly number[] }): number => tokens.filter((id) => id === 632).length;
+    expect(pads(await setup.harness.tokenize(request))).toBe(196);
+    expect(pads(await small.harness.tokenize(request))).toBe(64);
   });
 
   it('refuses pictures for a model that does not see, and models that are not there', async () => {
