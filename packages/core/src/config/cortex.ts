@@ -90,7 +90,7 @@ const queueSchema = z.strictObject({
 
 const pollerSchema = z.strictObject({
   interval_secs: z.number().min(0.05).max(3600).default(2).describe('Between two looks at a node.'),
-  timeout_secs: seconds.default(5).describe('A node that takes longer to answer is out of routing until it does.'),
+  timeout_secs: seconds.default(2).describe('A node that takes longer to answer is out of routing until it does.'),
 });
 
 const circuitSchema = z.strictObject({

@@ -53,10 +53,10 @@ describe('fromAnswer', () => {
     },
   );
 
-  it('never blames a node for being full, and still asks another', () => {
+  it('tells the fleet that a node is full, and still asks another', () => {
     for (const code of ['overloaded', 'rate_limit_exceeded', 'model_loading', 'insufficient_vram'] as const) {
       const error = fromErrorMember({ code, message: 'x' }, 503, 'a');
-      expect([failsOver(error), outcomeOf(error).kind]).toEqual([true, 'client']);
+      expect([failsOver(error), outcomeOf(error).kind]).toEqual([true, 'failed']);
     }
   });
 });

@@ -105,13 +105,20 @@ export const fromAnswer = (status: number, body: string, node: string, retryAfte
 export const failsOver = (error: CortexError): boolean =>
   error.row.source !== 'client' && error.code !== 'internal_error';
 
-/** Being full or loading is no failure; these are, and feed the node's circuit. */
-const blamed: ReadonlySet<ErrorCode> = new Set([
+/**
+ * What the fleet should hear of: failures feed the node's circuit; being full or loading does not, but keeps that
+ * model from being asked for there until the node has been looked at again.
+ */
+const tellsOfNode: ReadonlySet<ErrorCode> = new Set([
   'upstream_error',
   'upstream_disconnected',
   'upstream_timeout',
   'device_poisoned',
+  'rate_limit_exceeded',
+  'overloaded',
+  'model_loading',
+  'insufficient_vram',
 ]);
 
 export const outcomeOf = (error: CortexError): LeaseOutcome =>
-  blamed.has(error.code) ? { kind: 'failed', error } : { kind: 'client' };
+  tellsOfNode.has(error.code) ? { kind: 'failed', error } : { kind: 'client' };

@@ -38,11 +38,12 @@ const agentContent = [
 describe('the official Anthropic client', () => {
   it('gets a whole message', async () => {
     await start();
-    const { data, response } = await client.messages.create(base).withResponse();
+    const { data, response, request_id: requestId } = await client.messages.create(base).withResponse();
     expect(data).toMatchObject({ content: [{ type: 'text', text: words }], stop_reason: 'end_turn', model: 'm' });
     const { input_tokens: fresh, cache_read_input_tokens: cached, output_tokens: written } = data.usage;
     expect([fresh > 0, cached! > 0, written]).toEqual([true, true, 8]);
     expect(response.headers.get('x-cortex-node')).toBe('a');
+    expect(requestId).toBe(response.headers.get('x-request-id'));
   });
 
   it('streams, with the true length of the prompt from the first event on', async () => {

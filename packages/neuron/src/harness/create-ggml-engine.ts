@@ -1,5 +1,4 @@
 /** The engine of this build: ggml's libraries opened, a thread for each device served, a harness over them. */
-import { workerEntry } from '../spawn-worker.ts';
 import { availableParallelism } from 'node:os';
 import { openLibrary } from '@cortex/ggml';
 import { CortexError } from '@cortex/core';
@@ -10,8 +9,7 @@ import type { EngineFactory, EngineParts } from '../main.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { GgmlHarness } from './ggml-harness.ts';
 
-/** The module that a device's worker opens it with: beside this one, in source and built alike. */
-const hostUrl = workerEntry(new URL('../model/device-host.ts', import.meta.url), import.meta.url).url;
+const hostUrl = new URL('../model/device-host.ts', import.meta.url);
 
 /** 64 prompts of 16 choices. */
 const sequencesPerRequestMax = 1024;

@@ -73,6 +73,8 @@ const handle = async (
   fastifyReply.hijack();
   const reply = new ClientReply(fastifyReply.raw);
   reply.header('x-request-id', request.id);
+  // The name that Anthropic's clients read.
+  reply.header('request-id', request.id);
   try {
     draft.record.work = context.running.run(reply, () => serve(context, { ...draft, reply }));
     await draft.record.work;
