@@ -10,7 +10,8 @@ export interface StartupFacts {
   readonly url: string;
 }
 
-const gb = (mb: number): string => `${(mb / 1024).toFixed(mb < 10_240 ? 1 : 0)} GB`;
+const size = (mb: number): string =>
+  mb < 1024 ? `${Math.ceil(mb)} MB` : `${(mb / 1024).toFixed(mb < 10_240 ? 1 : 0)} GB`;
 const mb = 1024 * 1024;
 const modelsShown = 12;
 
@@ -25,7 +26,7 @@ const modelLines = ({ models, config }: StartupFacts): readonly string[] => {
   const byDefault = new Set(config.default_models.map(({ id }) => id));
   const lines = models
     .slice(0, modelsShown)
-    .map(({ id, bytes }) => `           ${id}  ${gb(bytes / mb)}${byDefault.has(id) ? '  (loading)' : ''}`);
+    .map(({ id, bytes }) => `           ${id}  ${size(bytes / mb)}${byDefault.has(id) ? '  (loading)' : ''}`);
   const more = models.length > modelsShown ? [`           and ${models.length - modelsShown} more`] : [];
   return [`  models   ${models.length} on disk`, ...lines, ...more];
 };
@@ -36,7 +37,7 @@ export const startupText = (facts: StartupFacts): string => {
   return [
     `neuron ${version.version} · ggml ${version.ggml.version} · Node ${version.node}`,
     ...devices.map(
-      (device) => `  device ${device.index} ${device.backend}  ${device.name}  ${gb(device.vram_total_mb)}`,
+      (device) => `  device ${device.index} ${device.backend}  ${device.name}  ${size(device.vram_total_mb)}`,
     ),
     ...modelLines(facts),
     `  listening on ${url}${open ? ' without a token: whoever reaches this port may use it' : ''}`,
