@@ -229,5 +229,8 @@ export const cortexConfigSchema = z
 export type CortexConfig = z.output<typeof cortexConfigSchema>;
 export type KeyConfig = CortexConfig['keys'][number];
 
-/** `CORTEX_GATEWAY__LISTEN`, `CORTEX_PROXY__ATTEMPTS_MAX`, … */
-export const cortexEnvironment = { prefix: 'CORTEX' } as const;
+/** `CORTEX_GATEWAY__LISTEN`, `CORTEX_PROXY__ATTEMPTS_MAX`, …; the reserved ones are the command line's own. */
+export const cortexEnvironment = {
+  prefix: 'CORTEX',
+  reserved: ['CORTEX_URL', 'CORTEX_API_KEY', 'CORTEX_DEBUG'],
+} as const;
