@@ -1,6 +1,7 @@
 export * from './anthropic/index.ts';
 export * from './config/index.ts';
 export * from './errors.ts';
+export type * from './gateway-api.ts';
 export * from './harness.ts';
 export * from './neuron-api.ts';
 export * from './openai/chat.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayMetrics } from '../src/metrics/gateway-metrics.ts';
 import { serveMetrics } from '../src/metrics/metrics-server.ts';
-import type { FleetSnapshot } from '../src/fleet/snapshot.ts';
+import type { FleetSnapshot } from '@cortex/core';
 import { eventually, startEdge, type Edge, type EdgeOptions } from './start-edge.ts';
 
 let edge: Edge | null = null;
@@ -137,6 +137,7 @@ const snapshot: FleetSnapshot = {
           tok_s_decode: null,
           idle_secs: 0,
           closing_for: null,
+          pinned: false,
           progress: null,
           reason: null,
         },

@@ -1,16 +1,6 @@
 /** A fleet that never changes: nodes in a fixed order, the first that is not excluded serves. For tests of the edge. */
-import { CortexError } from '@cortex/core';
-import type {
-  Fleet,
-  FleetControl,
-  Lease,
-  LeaseOutcome,
-  RouteExplanation,
-  RouteRequest,
-  WaitProgress,
-} from '../src/fleet/contract.ts';
-import type { FleetSnapshot } from '../src/fleet/snapshot.ts';
-import type { CatalogueModel } from '../src/routing/catalogue.ts';
+import { CortexError, type CatalogueModel, type FleetSnapshot, type RouteExplanation } from '@cortex/core';
+import type { Fleet, FleetControl, Lease, LeaseOutcome, RouteRequest, WaitProgress } from '../src/fleet/contract.ts';
 
 export interface StaticNode {
   readonly name: string;
@@ -132,6 +122,10 @@ export class StaticFleet implements Fleet, FleetControl {
 
   undrain(node: string): void {
     this.drained.delete(node);
+  }
+
+  pin(): { readonly nodes: readonly string[] } {
+    return { nodes: this.#options.nodes.map(({ name }) => name) };
   }
 
   async close(): Promise<void> {

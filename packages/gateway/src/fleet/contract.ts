@@ -2,9 +2,9 @@
  * What the proxy knows of the fleet: ask for a lease on a model somewhere, stream to it, give it back.
  * A lease lives from "chosen and ready" to "response ended"; a leased model is never evicted by this gateway.
  */
-import type { CortexError, UnloadRequest } from '@cortex/core';
-import type { CatalogueModel } from '../routing/catalogue.ts';
-import type { FleetSnapshot } from './snapshot.ts';
+import type { CatalogueModel, CortexError, FleetSnapshot, RouteExplanation, UnloadRequest } from '@cortex/core';
+
+export type { Candidate, RouteExplanation } from '@cortex/core';
 
 /** What routing needs to know of a request; the body itself stays with the proxy. */
 export interface RouteRequest {
@@ -54,23 +54,6 @@ export type WaitProgress =
   | { readonly kind: 'queued'; readonly position: number }
   | { readonly kind: 'loading'; readonly node: string; readonly fraction: number; readonly etaSecs: number | null };
 
-export interface Candidate {
-  readonly node: string;
-  readonly verdict: 'chosen' | 'eligible' | 'rejected';
-  /** Short and human: `model loaded, 0 in flight`, `no vision`, `context 4096 < 9000`. */
-  readonly reason: string;
-}
-
-export interface RouteExplanation {
-  readonly model: string;
-  readonly resolvedModel: string | null;
-  readonly action: 'forward' | 'load' | 'evict_and_load' | 'wait' | 'refuse';
-  readonly chosen: string | null;
-  readonly evictions: readonly { readonly node: string; readonly model: string; readonly reason: string }[];
-  readonly candidates: readonly Candidate[];
-  readonly error: { readonly code: string; readonly message: string } | null;
-}
-
 export interface Fleet {
   /**
    * Waits in the bounded queue while a model is placed and loaded. @throws CortexError `model_not_found`,
@@ -96,6 +79,8 @@ export interface FleetControl {
   /** No request that comes later goes there; running and queued ones are served. */
   drain(node: string): void;
   undrain(node: string): void;
+  /** Keeps it where it is loaded, or on `node`, from being evicted or unloaded when idle, whatever models.toml says. */
+  pin(model: string, pinned: boolean, options: PinOptions): { readonly nodes: readonly string[] };
   /** Stops polling and refuses what still waits. */
   close(): Promise<void>;
 }
@@ -103,6 +88,10 @@ export interface FleetControl {
 export interface LoadOptions {
   readonly node?: string;
   readonly signal?: AbortSignal;
+}
+
+export interface PinOptions {
+  readonly node?: string;
 }
 
 export interface UnloadOptions {

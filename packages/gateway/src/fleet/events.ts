@@ -50,6 +50,7 @@ export type FleetEvent =
     }
   | { readonly kind: 'drain'; readonly node: string }
   | { readonly kind: 'undrain'; readonly node: string }
+  | { readonly kind: 'pin'; readonly node: string; readonly model: string; readonly pinned: boolean }
   | { readonly kind: 'polled'; readonly node: string; readonly result: PollResult }
   | { readonly kind: 'poll_failed'; readonly node: string; readonly reason: string }
   /** The node took the load; polls tell how it goes. */

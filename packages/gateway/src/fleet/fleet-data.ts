@@ -246,6 +246,7 @@ const newModel = (node: NodeRecord, id: string, slots: number, nowMs: number): M
   backOffUntilMs: 0,
   evictAgainMs: 0,
   lastGrant: 0,
+  pin: null,
   leasePeak: 0,
   changedMs: -Infinity,
   loadingSinceMs: null,

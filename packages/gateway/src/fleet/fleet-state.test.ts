@@ -355,6 +355,38 @@ describe('making room', () => {
     expect(fleet.endings.get(ticket)).toMatchObject({ error: { message: expect.stringContaining('a is pinned') } });
   });
 
+  it('keeps what an operator pinned, and lets it go again', () => {
+    const fleet = settled([one(['a'])], simConfig([one()], { profiles: profiles({ id: 'b' }) }));
+    fleet.handle({ kind: 'pin', node: 'one', model: 'a', pinned: true });
+    expect(fleet.ending(fleet.request('b'))).toBe('insufficient_vram');
+    fleet.handle({ kind: 'pin', node: 'one', model: 'a', pinned: false });
+    const ticket = fleet.request('b');
+    fleet.run(8000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+    expect(fleet.notices.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['pinned', 'unpinned', 'evicted']));
+  });
+
+  it('lets an operator free what models.toml pins', () => {
+    const pinned = profiles({ id: 'a', pinned_on: ['one'] }, { id: 'b' });
+    const fleet = settled([one(['a'])], simConfig([one()], { profiles: pinned }));
+    fleet.handle({ kind: 'pin', node: 'one', model: 'a', pinned: false });
+    const ticket = fleet.request('b');
+    fleet.run(8000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+  });
+
+  it('keeps a busy model that was about to be drained when it is pinned', () => {
+    const fleet = settled([one(['a'])], simConfig([one()], { profiles: profiles({ id: 'b' }) }));
+    const running = fleet.request('a');
+    const ticket = fleet.request('b');
+    fleet.run(20_000);
+    fleet.handle({ kind: 'pin', node: 'one', model: 'a', pinned: true });
+    fleet.release(running);
+    fleet.run(8000);
+    expect(fleet.loadedOn('one')).toEqual(['a']);
+    expect(fleet.ending(ticket)).toBe('insufficient_vram');
+  });
+
   it('spares who need not go', () => {
     const fleet = settled([{ ...one(['a', 'c']) }]);
     const ticket = fleet.request('b');

@@ -2,13 +2,14 @@
  * The fleet's run loop: one event in, its effects out, nothing awaited in between. Everything that is decided is
  * decided here, on state that only this turn can change; the doer carries the effects out and reports back as events.
  */
-import { CortexError } from '@cortex/core';
+import { CortexError, type RouteExplanation } from '@cortex/core';
 import { circuitFailed, circuitSucceeded } from '../routing/circuit.ts';
 import { resolveIn } from '../routing/catalogue.ts';
 import { explainRefusal, explainRoute } from '../routing/explain-route.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
+import { isPinned } from '../routing/residency.ts';
 import { applyPoll } from './apply-poll.ts';
-import type { LeaseOutcome, RouteExplanation, RouteRequest } from './contract.ts';
+import type { LeaseOutcome, RouteRequest } from './contract.ts';
 import type { FleetEffect, FleetEvent, PollResult } from './events.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import { FleetData, type ModelRecord, type NodeRecord } from './fleet-data.ts';
@@ -94,6 +95,8 @@ export class FleetState {
         return this.#drain(event.node);
       case 'undrain':
         return this.#undrain(event.node);
+      case 'pin':
+        return this.#pin(event.node, event.model, event.pinned);
       case 'polled':
         return this.#polled(event.node, event.result);
       case 'poll_failed':
@@ -222,6 +225,18 @@ export class FleetState {
     node.drainedFrom = null;
     this.#data.notice({ kind: 'undrained', node: name });
     serveAndPlace(this.#data);
+  }
+
+  #pin(nodeName: string, model: string, pinned: boolean): void {
+    const data = this.#data;
+    const record = data.nodes.get(nodeName)?.models.get(model);
+    if (record === undefined || isPinned(data.profiles.get(model), record) === pinned) return;
+    record.pin = pinned;
+    // What has not begun to leave stays after all.
+    for (const plan of data.plans.values())
+      if (pinned && plan.phase === 'draining' && plan.victims.get(record) === 'draining') dropPlan(data, plan);
+    data.notice({ kind: pinned ? 'pinned' : 'unpinned', node: nodeName, model });
+    serveAndPlace(data);
   }
 
   #polled(name: string, result: PollResult): void {

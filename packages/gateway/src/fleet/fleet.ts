@@ -2,8 +2,14 @@
  * The fleet's doer: hands events to the run loop one at a time and carries out what comes back. It decides nothing and
  * remembers only whom to tell.
  */
-import { CortexError, type LoadRequest } from '@cortex/core';
-import { listModels, type CatalogueModel } from '../routing/catalogue.ts';
+import {
+  CortexError,
+  type CatalogueModel,
+  type FleetSnapshot,
+  type LoadRequest,
+  type RouteExplanation,
+} from '@cortex/core';
+import { listModels, resolveIn } from '../routing/catalogue.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type {
   Fleet,
@@ -11,7 +17,7 @@ import type {
   Lease,
   LeaseOutcome,
   LoadOptions,
-  RouteExplanation,
+  PinOptions,
   RouteRequest,
   UnloadOptions,
   WaitProgress,
@@ -22,7 +28,7 @@ import { FleetState } from './fleet-state.ts';
 import { connectNode, type NodeClient } from './node-client.ts';
 import type { FleetNotice } from './notices.ts';
 import { Poller } from './poller.ts';
-import { takeSnapshot, type FleetSnapshot } from './snapshot.ts';
+import { takeSnapshot } from './snapshot.ts';
 
 export interface FleetOptions {
   readonly onNotice?: (notice: FleetNotice) => void;
@@ -119,6 +125,22 @@ export class LiveFleet implements Fleet, FleetControl {
   undrain(node: string): void {
     this.#knowNode(node);
     this.#dispatch({ kind: 'undrain', node });
+  }
+
+  pin(model: string, pinned: boolean, options: PinOptions): { readonly nodes: readonly string[] } {
+    const { node } = options;
+    if (node !== undefined) this.#knowNode(node);
+    const { topology } = this.#state.data;
+    const id = resolveIn(topology, model) ?? model;
+    const nodes = (topology.byModel.get(id) ?? [])
+      .filter((entry) => (node === undefined ? !pinned || entry.status === 'loaded' : entry.node.name === node))
+      .map((entry) => entry.node.name);
+    if (nodes.length === 0) {
+      const where = node === undefined ? 'loaded anywhere' : `on node ${node}`;
+      throw new CortexError('model_not_found', `'${model.slice(0, 256)}' is not ${where}.`, { param: 'model_id' });
+    }
+    for (const name of nodes) this.#dispatch({ kind: 'pin', node: name, model: id, pinned });
+    return { nodes };
   }
 
   async close(): Promise<void> {

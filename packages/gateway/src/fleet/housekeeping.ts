@@ -98,11 +98,12 @@ export const enforceDeadlines = (data: FleetData): void => {
   }
 };
 
-/** Milliseconds without use after which it is unloaded there; 0 never. A pinned model only if it says so itself. */
+/** Milliseconds without use after which it is unloaded there; 0 never. A pinned model only if models.toml says so for it. */
 const idleLimitMs = (data: FleetData, record: ModelRecord): number => {
   const profile = data.profiles.get(record.id);
+  if (record.pin === true) return 0;
   if (profile?.idle_unload_secs !== undefined) return profile.idle_unload_secs * 1000;
-  return isPinned(profile, record.node.name) ? 0 : data.config.eviction.idleUnloadMs;
+  return isPinned(profile, record) ? 0 : data.config.eviction.idleUnloadMs;
 };
 
 export const unloadIdle = (data: FleetData): void => {

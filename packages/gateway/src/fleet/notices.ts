@@ -10,6 +10,8 @@ export type FleetNotice =
   | { readonly kind: 'draining'; readonly node: string; readonly inFlight: number }
   | { readonly kind: 'drained'; readonly node: string }
   | { readonly kind: 'undrained'; readonly node: string }
+  | { readonly kind: 'pinned'; readonly node: string; readonly model: string }
+  | { readonly kind: 'unpinned'; readonly node: string; readonly model: string }
   | {
       readonly kind: 'load_started';
       readonly node: string;

@@ -3,10 +3,10 @@
  * read from the fleet's snapshot when they are scraped. Only models that were resolved become labels, so that made-up
  * names can't fill the registry.
  */
+import type { FleetSnapshot } from '@cortex/core';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { FleetSnapshot } from '../fleet/snapshot.ts';
 import type { FleetNotice } from '../fleet/notices.ts';
-import type { RequestRecord } from '../proxy/exchange.ts';
+import { decodeRate, type RequestRecord } from '../proxy/exchange.ts';
 
 const secondsBuckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const rateBuckets = [1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 250, 500, 1000];
@@ -135,9 +135,8 @@ export class GatewayMetrics {
     this.#counters.promptTokens.inc(labels, tokens.prompt);
     this.#counters.completionTokens.inc(labels, tokens.completion);
     this.#counters.cachedTokens.inc(labels, tokens.cachedPrompt);
-    // The first token ends the prefill; the others are what decoding took its time for.
-    if (record.decodeMs > 0 && tokens.completion > 1)
-      this.#histograms.rate.observe(labels, (tokens.completion - 1) / secs(record.decodeMs));
+    const rate = decodeRate(tokens.completion, record.decodeMs);
+    if (rate !== null) this.#histograms.rate.observe(labels, rate);
   }
 
   notice(notice: FleetNotice): void {

@@ -14,6 +14,8 @@ const levels: Readonly<Record<FleetNotice['kind'], Level>> = {
   draining: 'info',
   drained: 'info',
   undrained: 'info',
+  pinned: 'info',
+  unpinned: 'info',
   load_started: 'info',
   load_finished: 'info',
   load_failed: 'error',

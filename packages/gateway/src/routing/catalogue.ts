@@ -2,37 +2,10 @@
  * The models of the fleet as clients see them: loaded anywhere, loadable somewhere by `models.toml` or because the
  * files are there, and the aliases of those. Nothing here asks a node anything.
  */
-import type { Limit, ModelProfile } from '@cortex/core';
+import type { CatalogueModel, Limit, ModelProfile, ModelState } from '@cortex/core';
 import { neverFits } from './memory.ts';
 import { resolveModel } from './resolve-model.ts';
 import type { ModelOnNode, NodeView, Topology } from './topology.ts';
-
-type ModelState = 'loaded' | 'loading' | 'available';
-
-/** One entry of `/v1/models`, beside what each protocol's own list wants. Plain JSON. */
-export interface CatalogueModel {
-  readonly id: string;
-  /** The model an alias stands for; null for a model. */
-  readonly alias_of: string | null;
-  readonly state: ModelState;
-  /** Verbatim as the nodes report them; as in `models.toml` while no node has the model; empty when nobody says. */
-  readonly capabilities: readonly string[];
-  /** Tokens; null when nobody says. */
-  readonly limit: Limit | null;
-  /** US dollars for a million tokens; null when not declared. */
-  readonly cost: ModelProfile['cost'] | null;
-  readonly tool_call: boolean | null;
-  readonly reasoning: boolean | null;
-  readonly harness: string | null;
-  readonly quant: string | null;
-  /** Where it is loaded or on its way, then where it could be. */
-  readonly nodes: readonly { readonly name: string; readonly state: ModelState; readonly devices: readonly number[] }[];
-  readonly progress: {
-    readonly fraction: number;
-    readonly phase: string;
-    readonly eta_secs: number | null;
-  } | null;
-}
 
 const stateOf = (entry: ModelOnNode): ModelState => {
   if (entry.operation === 'load' || entry.status === 'loading') return 'loading';

@@ -46,7 +46,7 @@ export type Evictability =
 export const judgeEviction = (resident: ModelOnNode, incoming: Incoming, context: EvictionContext): Evictability => {
   const profile = context.profileOf(resident.id);
   const { policy, nowMs } = context;
-  if (isPinned(profile, resident.node.name)) return { kind: 'never', reason: `${resident.id} is pinned` };
+  if (isPinned(profile, resident)) return { kind: 'never', reason: `${resident.id} is pinned` };
   if (!mayDisplace(incoming.profile, profile))
     return {
       kind: 'never',

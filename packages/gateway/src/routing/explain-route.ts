@@ -1,6 +1,5 @@
 /** The decision of a request in words: the same deciders over the same view, and nothing done. */
-import type { CortexError } from '@cortex/core';
-import type { Candidate, RouteExplanation } from '../fleet/contract.ts';
+import type { Candidate, CortexError, RouteExplanation } from '@cortex/core';
 import { decidePlacement, judgeSites, type Demand, type PlacementContext } from './decide-placement.ts';
 import { describeVerdict, judge, pickNode, type Pick, type PickInput } from './pick-node.ts';
 import type { Site } from './place-model.ts';

@@ -4,13 +4,18 @@
  * standing above whatever must not evict it.
  */
 import { residencyPriorityDefault, type ModelProfile } from '@cortex/core';
+import type { ModelOnNode } from './topology.ts';
 
 export const residencyClass = (profile: ModelProfile | undefined): number =>
   profile?.residency_priority ?? residencyPriorityDefault;
 
-/** Pinned: `pinned_on` names the node and no class was written, so nothing may evict it there. */
-export const isPinned = (profile: ModelProfile | undefined, node: string): boolean =>
-  profile !== undefined && profile.residency_priority === undefined && profile.pinned_on.includes(node);
+interface Pinnable extends Pick<ModelOnNode, 'pin'> {
+  readonly node: { readonly name: string };
+}
+
+/** Pinned: an operator said so, or `pinned_on` names the node and no class was written. Nothing may evict it there. */
+export const isPinned = (profile: ModelProfile | undefined, { pin, node }: Pinnable): boolean =>
+  pin ?? (profile !== undefined && profile.residency_priority === undefined && profile.pinned_on.includes(node.name));
 
 export const mayDisplace = (incoming: ModelProfile | undefined, resident: ModelProfile | undefined): boolean =>
   residencyClass(incoming) >= residencyClass(resident);

@@ -69,6 +69,8 @@ export interface ModelOnNode {
   readonly evictAgainMs: number;
   /** Order of grants, for spreading equal choices. */
   readonly lastGrant: number;
+  /** An operator's word, over `pinned_on`; null when there is none. */
+  readonly pin: boolean | null;
 }
 
 export interface NodeView {

@@ -401,7 +401,9 @@ export class SimulatedFleet {
     for (const held of this.#held.values()) if (held === copy) throw new Error(`${id} is unloaded while leased`);
     if (node.alive && copy.status === 'loading') throw new Error(`${id} is unloaded while loading`);
     const profile = this.config.profiles.find((one) => one.id === id);
-    if (purpose === 'evict' && isPinned(profile, node.name)) throw new Error(`${id} is pinned and was evicted`);
+    const pin = this.state.data.nodes.get(node.name)?.models.get(id)?.pin ?? null;
+    if (purpose === 'evict' && isPinned(profile, { pin, node }))
+      throw new Error(`${id} is pinned and was evicted`);
   }
 
   #poll(node: SimNode): void {

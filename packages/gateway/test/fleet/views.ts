@@ -83,6 +83,7 @@ const entryView = (id: string, node: NodeView, facts: EntryFacts): ModelOnNode =
   backOffUntilMs: 0,
   evictAgainMs: 0,
   lastGrant: 0,
+  pin: null,
   ...facts,
 });
 

@@ -90,6 +90,22 @@ export const loadModelRoute: Route = {
   },
 };
 
+/** `pinned`: true keeps it, false lets it go again, both over `pinned_on` until the gateway ends. */
+export const pinModelRoute: Route = {
+  method: 'POST',
+  url: '/api/models/pin',
+  access: 'admin',
+  handle: (context, request) => {
+    const body = bodyOf(request);
+    const model = modelMember(body);
+    const { pinned } = body;
+    if (typeof pinned !== 'boolean')
+      throw new CortexError('invalid_request', 'pinned: expected true or false', { param: 'pinned' });
+    const { nodes } = context.control.pin(model, pinned, nodeOption(body));
+    return { status: pinned ? 'pinned' : 'unpinned', model_id: model, nodes };
+  },
+};
+
 export const unloadModelRoute: Route = {
   method: 'POST',
   url: '/api/models/unload',

@@ -1,7 +1,15 @@
 /** Every route of the gateway. A new one is a file beside this and a line here. */
 import type { Dialect } from '../../translate/contract.ts';
 import type { Route } from '../context.ts';
-import { drainRoute, explainRoute, fleetRoute, loadModelRoute, undrainRoute, unloadModelRoute } from './fleet.ts';
+import {
+  drainRoute,
+  explainRoute,
+  fleetRoute,
+  loadModelRoute,
+  pinModelRoute,
+  undrainRoute,
+  unloadModelRoute,
+} from './fleet.ts';
 import { inferenceRoute } from './inference.ts';
 import { listModelsRoute, oneModelRoute } from './models.ts';
 import { healthRoute, rootRoute, versionRoute } from './status.ts';
@@ -16,6 +24,7 @@ const fixedRoutes: readonly Route[] = [
   explainRoute,
   loadModelRoute,
   unloadModelRoute,
+  pinModelRoute,
   drainRoute,
   undrainRoute,
 ];

@@ -1,5 +1,5 @@
 /** A model of the catalogue as each protocol lists it. Pure. */
-import type { CatalogueModel } from '../../routing/catalogue.ts';
+import type { CatalogueModel } from '@cortex/core';
 
 /** OpenAI's four members and, beside them, all that the catalogue knows. A cost nobody declared is left out. */
 export const openAiModel = (model: CatalogueModel, createdSecs: number): object => {

@@ -1,0 +1,131 @@
+/**
+ * What the gateway's own routes under `/api` answer (JSON, snake_case), for the page and the command line. The gateway
+ * writes values of these types; whoever reads them trusts the gateway.
+ */
+import type { ModelProfile } from './config/models.ts';
+import type { Limit } from './neuron-api.ts';
+
+export type ModelState = 'loaded' | 'loading' | 'available';
+
+/** One entry of `/v1/models`, beside what each protocol's own list wants. Plain JSON. */
+export interface CatalogueModel {
+  readonly id: string;
+  /** The model an alias stands for; null for a model. */
+  readonly alias_of: string | null;
+  readonly state: ModelState;
+  /** Verbatim as the nodes report them; as in `models.toml` while no node has the model; empty when nobody says. */
+  readonly capabilities: readonly string[];
+  /** Tokens; null when nobody says. */
+  readonly limit: Limit | null;
+  /** US dollars for a million tokens; null when not declared. */
+  readonly cost: ModelProfile['cost'] | null;
+  readonly tool_call: boolean | null;
+  readonly reasoning: boolean | null;
+  readonly harness: string | null;
+  readonly quant: string | null;
+  /** Where it is loaded or on its way, then where it could be. */
+  readonly nodes: readonly { readonly name: string; readonly state: ModelState; readonly devices: readonly number[] }[];
+  readonly progress: {
+    readonly fraction: number;
+    readonly phase: string;
+    readonly eta_secs: number | null;
+  } | null;
+}
+
+export interface DeviceSnapshot {
+  readonly index: number;
+  readonly name: string;
+  readonly backend: string;
+  readonly vram_total_mb: number;
+  readonly vram_used_mb: number;
+  /** As polled. */
+  readonly vram_free_mb: number;
+  /** Of the free memory, what loads in progress were promised. */
+  readonly vram_reserved_mb: number;
+  readonly utilization_pct: number | null;
+  readonly temp_c: number | null;
+  readonly poisoned: boolean;
+  readonly poisoned_reason: string | null;
+}
+
+export interface NodeModelSnapshot {
+  readonly id: string;
+  readonly status: 'loaded' | 'loading' | 'unloading' | 'available' | 'failed';
+  readonly devices: readonly number[];
+  readonly vram_used_mb: number;
+  /** Leases of this gateway. */
+  readonly in_flight: number;
+  /** Requests on the node that came from elsewhere, as of the last poll. */
+  readonly foreign_in_flight: number;
+  readonly max_in_flight: number;
+  readonly tok_s_decode: number | null;
+  /** Seconds since it was last in use; null when it is not loaded. */
+  readonly idle_secs: number | null;
+  /** It takes no new requests, so that this model gets its place; its own id while an unload was asked for. */
+  readonly closing_for: string | null;
+  /** It is neither evicted nor unloaded when idle: `pinned_on` of models.toml, or an operator. */
+  readonly pinned: boolean;
+  readonly progress: CatalogueModel['progress'];
+  /** Why it can't serve, or why its last load here failed. */
+  readonly reason: string | null;
+}
+
+export interface NodeSnapshot {
+  readonly name: string;
+  readonly endpoint: string;
+  readonly kind: 'neuron' | 'upstream';
+  readonly reach: 'unknown' | 'up' | 'down';
+  readonly down_reason: string | null;
+  readonly draining: boolean;
+  readonly circuit: 'closed' | 'open' | 'half_open';
+  readonly hostname: string | null;
+  readonly uptime_secs: number | null;
+  readonly in_flight: number;
+  /** Models unloaded there since the node's start. */
+  readonly cycles: number;
+  readonly defrag_due: boolean;
+  readonly devices: readonly DeviceSnapshot[];
+  readonly models: readonly NodeModelSnapshot[];
+}
+
+export interface PlanSnapshot {
+  readonly model: string;
+  readonly node: string;
+  readonly phase: 'draining' | 'unloading' | 'confirming' | 'loading';
+  readonly evicting: readonly string[];
+  readonly fraction: number;
+  readonly eta_secs: number | null;
+  readonly elapsed_secs: number;
+}
+
+export interface QueueSnapshot {
+  readonly waiting: number;
+  readonly max: number;
+  readonly oldest_secs: number;
+  readonly by_model: readonly { readonly model: string; readonly waiting: number }[];
+}
+
+export interface FleetSnapshot {
+  readonly nodes: readonly NodeSnapshot[];
+  readonly queue: QueueSnapshot;
+  /** Loads in progress, with what they displace. */
+  readonly plans: readonly PlanSnapshot[];
+  readonly models: readonly CatalogueModel[];
+}
+
+export interface Candidate {
+  readonly node: string;
+  readonly verdict: 'chosen' | 'eligible' | 'rejected';
+  /** Short and human: `model loaded, 0 in flight`, `no vision`, `context 4096 < 9000`. */
+  readonly reason: string;
+}
+
+export interface RouteExplanation {
+  readonly model: string;
+  readonly resolvedModel: string | null;
+  readonly action: 'forward' | 'load' | 'evict_and_load' | 'wait' | 'refuse';
+  readonly chosen: string | null;
+  readonly evictions: readonly { readonly node: string; readonly model: string; readonly reason: string }[];
+  readonly candidates: readonly Candidate[];
+  readonly error: { readonly code: string; readonly message: string } | null;
+}
