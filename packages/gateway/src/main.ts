@@ -16,6 +16,8 @@ import { createServer, type GatewayServer } from './http/server.ts';
 import { GatewayMetrics } from './metrics/gateway-metrics.ts';
 import { serveMetrics } from './metrics/metrics-server.ts';
 import { logNotice } from './metrics/notice-log.ts';
+import { LogLines, type LogDestination } from './observe/log-lines.ts';
+import { Observed } from './observe/observed.ts';
 import { NodePools } from './proxy/node-pools.ts';
 import { RemoteImages } from './proxy/remote-images.ts';
 import { proxySettings } from './proxy/settings.ts';
@@ -57,7 +59,15 @@ const startupText = ({ url, metricsUrl, neurons, upstreams }: StartupFacts): str
   return `cortex ${gatewayVersion().version} listening on ${url}, metrics on ${metricsUrl}\n${nodes} configured; try: curl ${url}/v1/models`;
 };
 
-const serverFor = (config: CortexConfig, fleet: LiveFleet, pools: NodePools, metrics: GatewayMetrics, log: Logger) =>
+interface LongLived {
+  readonly fleet: LiveFleet;
+  readonly pools: NodePools;
+  readonly metrics: GatewayMetrics;
+  readonly log: Logger;
+  readonly observed: Observed;
+}
+
+const serverFor = (config: CortexConfig, { fleet, pools, metrics, log, observed }: LongLived) =>
   createServer(
     {
       proxy: {
@@ -65,6 +75,7 @@ const serverFor = (config: CortexConfig, fleet: LiveFleet, pools: NodePools, met
         pools,
         images: new RemoteImages({ settings: config.images }),
         settings: proxySettings(config),
+        decisions: observed.decisions,
         via: `cortex-${randomBytes(4).toString('hex')}`,
       },
       control: fleet,
@@ -72,6 +83,7 @@ const serverFor = (config: CortexConfig, fleet: LiveFleet, pools: NodePools, met
       limits: new KeyLimits(() => performance.now()),
       metrics,
       log,
+      observed,
       version: gatewayVersion(),
       dialects,
     },
@@ -86,16 +98,18 @@ const listen = async (server: GatewayServer, address: ListenAddress): Promise<st
 /** Lines leave together, at the latest after this: a write for each would cost every request as much as its routing. */
 const logFlushMs = 200;
 
-const newLog = (level: string): Logger =>
-  pino({ level }, pino.destination({ sync: false, minLength: 4096, periodicFlush: logFlushMs }));
+const logFile = (): LogDestination => pino.destination({ sync: false, minLength: 4096, periodicFlush: logFlushMs });
 
 /** Resolves when both addresses answer. @throws Node's `EADDRINUSE`, `EACCES`, …; then nothing is left open. */
 export const startGateway = async (
   config: GatewayConfig,
-  log: Logger = newLog(config.cortex.gateway.log_level),
+  destination: LogDestination = logFile(),
 ): Promise<Gateway> => {
   const { cortex, models } = config;
   const { listen: address, metrics_listen: metricsAddress, drain_secs: drainSecs } = cortex.gateway;
+  const lines = new LogLines(destination);
+  const log = pino({ level: cortex.gateway.log_level }, lines);
+  const observed = new Observed(lines);
   const fleet = new LiveFleet(fleetConfig(cortex, models), {
     onNotice: (notice) => {
       metrics.notice(notice);
@@ -104,7 +118,7 @@ export const startGateway = async (
   });
   const metrics: GatewayMetrics = new GatewayMetrics(() => fleet.snapshot());
   const pools = new NodePools(proxySettings(cortex));
-  const server = serverFor(cortex, fleet, pools, metrics, log);
+  const server = serverFor(cortex, { fleet, pools, metrics, log, observed });
   const metricsServer = await serveMetrics(metrics, metricsAddress);
   let url: string;
   try {

@@ -2,7 +2,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startGateway, type Gateway } from '../src/main.ts';
 import { readGatewayConfig } from '../src/read-config.ts';
@@ -37,10 +36,9 @@ const start = async (nodes: readonly FakeNeuron[], config = '', models = ''): Pr
   const poller = '[poller]\ninterval_secs = 0.1\n';
   await writeFile(join(dir, 'cortex.toml'), gateway + poller + config + tables.join(''));
   await writeFile(join(dir, 'models.toml'), models);
-  const started = await startGateway(
-    await readGatewayConfig({ file: join(dir, 'cortex.toml'), env: {} }),
-    pino({ level: 'silent' }),
-  );
+  const started = await startGateway(await readGatewayConfig({ file: join(dir, 'cortex.toml'), env: {} }), {
+    write: () => undefined,
+  });
   closers.push(() => started.close(0));
   return started;
 };

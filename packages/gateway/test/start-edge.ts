@@ -6,6 +6,8 @@ import { KeyLimits } from '../src/auth/key-limits.ts';
 import { KeyRing } from '../src/auth/key-ring.ts';
 import { createServer, type GatewayServer } from '../src/http/server.ts';
 import { GatewayMetrics } from '../src/metrics/gateway-metrics.ts';
+import { LogLines } from '../src/observe/log-lines.ts';
+import { Observed } from '../src/observe/observed.ts';
 import { NodePools } from '../src/proxy/node-pools.ts';
 import { RemoteImages, type RemoteImagesOptions } from '../src/proxy/remote-images.ts';
 import { proxySettings } from '../src/proxy/settings.ts';
@@ -33,6 +35,7 @@ export interface Edge {
   /** The first of them. */
   readonly node: FakeNeuron;
   readonly metrics: GatewayMetrics;
+  readonly observed: Observed;
   readonly server: GatewayServer;
   readonly config: CortexConfig;
   /** Parsed log lines so far. */
@@ -75,6 +78,8 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
       done();
     },
   });
+  const lines = new LogLines(sink);
+  const observed = new Observed(lines);
   const server = createServer(
     {
       proxy: {
@@ -82,13 +87,15 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
         pools,
         images: new RemoteImages({ settings: config.images, ...options.images }),
         settings,
+        decisions: observed.decisions,
         via: 'cortex-test',
       },
       control: fleet,
       keys: new KeyRing(config.keys, config.gateway.require_auth),
       limits: new KeyLimits(() => performance.now()),
       metrics,
-      log: pino({ level: 'debug' }, sink),
+      log: pino({ level: 'debug' }, lines),
+      observed,
       version: { name: 'cortex', version: '0.0.0', node: process.version },
       dialects: options.dialects ?? dialects,
     },
@@ -101,6 +108,7 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
     nodes,
     node,
     metrics,
+    observed,
     server,
     config,
     log,

@@ -6,6 +6,7 @@ import type { Caller, KeyRing } from '../auth/key-ring.ts';
 import type { KeyLimits } from '../auth/key-limits.ts';
 import type { FleetControl } from '../fleet/contract.ts';
 import type { GatewayMetrics } from '../metrics/gateway-metrics.ts';
+import type { Observed } from '../observe/observed.ts';
 import type { RequestRecord } from '../proxy/exchange.ts';
 import type { ProxyParts } from '../proxy/forward.ts';
 import type { Dialect } from '../translate/contract.ts';
@@ -24,6 +25,7 @@ export interface ServerParts {
   readonly limits: KeyLimits;
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
+  readonly observed: Observed;
   readonly version: GatewayVersion;
   /** The protocol of each inference path, such as `/v1/messages`. */
   readonly dialects: Readonly<Record<string, Dialect>>;

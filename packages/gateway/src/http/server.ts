@@ -10,6 +10,7 @@ import fastify, {
 import { CortexError } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import { requestLine } from '../metrics/request-log.ts';
+import { finishedRequest } from '../observe/finished-request.ts';
 import { newRecord, type RequestRecord } from '../proxy/exchange.ts';
 import type { Dialect } from '../translate/contract.ts';
 import { BodyBudget } from './body-budget.ts';
@@ -70,7 +71,11 @@ const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyRe
   record.error ??= writableFinished ? null : new CortexError('client_closed_request', 'the client left');
   record.status = record.error?.code === 'client_closed_request' ? 499 : statusCode;
   const durationMs = end.endedMs - record.startedMs;
-  if (record.inference) context.metrics.observe(record, durationMs);
+  if (record.inference) {
+    context.metrics.observe(record, durationMs);
+    const live = { id: request.id, dialect: routeOf(request)?.dialect?.name ?? 'unknown', client: end.client };
+    context.observed.finished.push(finishedRequest(live, record, durationMs, Date.now()));
+  }
   const route = request.routeOptions.url ?? 'unknown';
   const identity = { requestId: request.id, method: request.method, route, client: end.client };
   const line = requestLine(identity, record, durationMs);

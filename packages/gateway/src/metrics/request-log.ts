@@ -1,5 +1,5 @@
 /** One log line for each request, with what is needed to answer "why was this slow" and nothing of what was said. */
-import type { RequestRecord } from '../proxy/exchange.ts';
+import { outcomeOf, type RequestRecord } from '../proxy/exchange.ts';
 
 export interface LogIdentity {
   readonly requestId: string;
@@ -32,14 +32,13 @@ const addInference = (line: Line, record: RequestRecord): void => {
 
 export const requestLine = (identity: LogIdentity, record: RequestRecord, durationMs: number): Readonly<Line> => {
   const { error } = record;
-  const failed = error?.code === 'client_closed_request' ? 'cancelled' : 'error';
   const line: Line = {
     requestId: identity.requestId,
     method: identity.method,
     route: identity.route,
     client: identity.client,
     status: record.status,
-    outcome: error === null ? 'done' : failed,
+    outcome: outcomeOf(record),
     durationMs: ms(durationMs),
   };
   if (record.asked !== null) addInference(line, record);

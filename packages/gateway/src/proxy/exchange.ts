@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { CortexError } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
+import type { WaitProgress } from '../fleet/contract.ts';
 import type { Dialect, Translation } from '../translate/contract.ts';
 import type { ClientReply } from './client-reply.ts';
 import type { RequestFacts } from './request-facts.ts';
@@ -21,6 +22,16 @@ export interface Exchange {
   readonly record: RequestRecord;
 }
 
+/** A streamed answer so far. */
+export interface StreamProgress {
+  /** On the monotonic clock; null before the first piece of answer. */
+  readonly firstTokenMs: number | null;
+  readonly decodeMs: number;
+  readonly tokens: TokenCounts;
+}
+
+export type RequestOutcome = 'done' | 'cancelled' | 'error';
+
 /** What a request came to, for metrics and its log line. Written by the proxy alone, read when the request has ended. */
 export interface RequestRecord {
   readonly startedMs: number;
@@ -37,6 +48,12 @@ export interface RequestRecord {
   node: string | null;
   streams: boolean;
   nAttempts: number;
+  /** A node has it: granted, and neither failed nor given back. */
+  atNode: boolean;
+  /** What it waits for while no node has it. */
+  wait: WaitProgress | null;
+  /** Of the current attempt; null when it does not stream. */
+  progress: StreamProgress | null;
   coldStart: boolean;
   /** Milliseconds; of all attempts together. */
   queueMs: number;
@@ -61,6 +78,9 @@ export const newRecord = (startedMs: number): RequestRecord => ({
   node: null,
   streams: false,
   nAttempts: 0,
+  atNode: false,
+  wait: null,
+  progress: null,
   coldStart: false,
   queueMs: 0,
   loadMs: 0,
@@ -71,3 +91,12 @@ export const newRecord = (startedMs: number): RequestRecord => ({
   status: 0,
   error: null,
 });
+
+export const outcomeOf = ({ error }: RequestRecord): RequestOutcome => {
+  if (error === null) return 'done';
+  return error.code === 'client_closed_request' ? 'cancelled' : 'error';
+};
+
+/** Tokens a second: the first token ends the prefill, the others are what decoding took its time for. */
+export const decodeRate = (completionTokens: number, decodeMs: number): number | null =>
+  decodeMs > 0 && completionTokens > 1 ? ((completionTokens - 1) * 1000) / decodeMs : null;

@@ -3,8 +3,9 @@
  * seen nothing of an answer, take another node when one fails. Invariant: every lease is released exactly once, with
  * what happened on it.
  */
-import { type CortexError, sseComment } from '@cortex/core';
-import type { Fleet, Lease, RouteRequest, WaitProgress } from '../fleet/contract.ts';
+import { CortexError, sseComment } from '@cortex/core';
+import type { Fleet, Lease, RouteExplanation, RouteRequest, WaitProgress } from '../fleet/contract.ts';
+import type { RoutingDecision, RoutingDecisions } from '../observe/routing-decisions.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardBody } from './forward-body.ts';
@@ -23,6 +24,8 @@ export interface ProxyParts {
   readonly pools: NodePools;
   readonly images: RemoteImages;
   readonly settings: ProxySettings;
+  /** Told of every decision. */
+  readonly decisions: RoutingDecisions;
   /** Our name in `Via`. */
   readonly via: string;
 }
@@ -74,17 +77,49 @@ const announce = (exchange: Exchange, lease: Lease): void => {
   } else for (const [name, value] of Object.entries(headers)) reply.header(name, value);
 };
 
+type Decided = { readonly lease: Lease } | { readonly error: CortexError };
+
+const decisionOf = (exchange: Exchange, explanation: RouteExplanation | null, decided: Decided): RoutingDecision => {
+  const { requestId, caller, facts, record } = exchange;
+  const lease = 'lease' in decided ? decided.lease : null;
+  const error = 'error' in decided ? decided.error : null;
+  const refused = error?.code === 'client_closed_request' ? 'cancelled' : 'refused';
+  return {
+    at: Date.now(),
+    request_id: requestId,
+    client: caller.clientId,
+    asked: facts.model.slice(0, 256),
+    model: lease === null ? record.model : lease.target.modelId,
+    attempt: record.nAttempts + 1,
+    outcome: error === null ? 'granted' : refused,
+    node: lease === null ? null : lease.target.node,
+    cold_start: lease?.coldStart ?? false,
+    queue_ms: lease?.queueMs ?? 0,
+    load_ms: lease?.loadMs ?? 0,
+    error: error === null ? null : { code: error.code, message: error.message },
+    explanation,
+  };
+};
+
 const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>): Promise<Lease> => {
   const { reply, record } = exchange;
-  const note = (progress: WaitProgress): void => reply.note(progress);
+  const note = (progress: WaitProgress): void => {
+    record.wait = progress;
+    reply.note(progress);
+  };
   const route = routeRequest(exchange, excluded);
+  // The decision that follows is taken in this same turn.
+  const explanation = parts.decisions.explain(() => parts.fleet.explain(route));
   let lease: Lease;
   try {
     lease = await parts.fleet.acquire(route, reply.signal, note);
   } catch (thrown) {
     record.model ??= parts.fleet.explain(route).resolvedModel;
+    parts.decisions.add(decisionOf(exchange, explanation, { error: CortexError.from(thrown) }));
     throw thrown;
   }
+  parts.decisions.add(decisionOf(exchange, explanation, { lease }));
+  record.atNode = true;
   record.nAttempts += 1;
   record.model = lease.target.modelId;
   record.node = lease.target.node;
@@ -118,6 +153,8 @@ const tryNode = async (
     return null;
   } catch (thrown) {
     const error = fromTransport(thrown, node);
+    record.atNode = false;
+    record.wait = null;
     lease.release(outcomeOf(error));
     if (relay.committed || reply.signal.aborted || !failsOver(error)) throw error;
     return error;

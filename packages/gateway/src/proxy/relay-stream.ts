@@ -70,6 +70,7 @@ export class StreamRelay implements Relay {
 
   async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
     this.#askedMs = performance.now();
+    this.#exchange.record.progress = this.#tap;
     this.#watch.expect('token', this.#settings.firstTokenTimeoutMs);
     try {
       await new Promise<void>((resolve, reject) => {

@@ -75,10 +75,13 @@ const handle = async (
   reply.header('x-request-id', request.id);
   // The name that Anthropic's clients read.
   reply.header('request-id', request.id);
+  const identity = { id: request.id, dialect: dialect.name, client: draft.caller.clientId };
+  const ended = context.observed.live.begin(identity, draft.record);
   try {
     draft.record.work = context.running.run(reply, () => serve(context, { ...draft, reply }));
     await draft.record.work;
   } finally {
+    ended();
     const { tokens } = draft.record;
     admission.end((tokens?.prompt ?? 0) + (tokens?.completion ?? 0));
   }

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import type { Candidate, RouteExplanation } from '../fleet/contract.ts';
+import { RoutingDecisions } from './routing-decisions.ts';
+
+const explanation = (candidates: readonly Candidate[]): RouteExplanation => ({
+  model: 'm',
+  resolvedModel: 'm',
+  action: 'forward',
+  chosen: 'z',
+  evictions: [],
+  candidates,
+  error: null,
+});
+
+describe('wording of routing decisions', () => {
+  it('takes at most a hundredth of the time', () => {
+    let nowMs = 0;
+    let nWorded = 0;
+    const decisions = new RoutingDecisions(() => nowMs);
+    for (let i = 0; i < 10_000; i += 1) {
+      decisions.explain(() => {
+        nWorded += 1;
+        nowMs += 2;
+        return explanation([]);
+      });
+      nowMs += 1;
+    }
+    expect((nWorded * 2) / nowMs).toBeLessThanOrEqual(0.011);
+    expect(nWorded).toBeGreaterThan(40);
+  });
+
+  it('keeps the chosen node of very many', () => {
+    const rejected = Array.from({ length: 1000 }, (_, i): Candidate => ({
+      node: `n${i}`,
+      verdict: 'rejected',
+      reason: 'no vision',
+    }));
+    const chosen: Candidate = { node: 'z', verdict: 'chosen', reason: 'model loaded' };
+    const { candidates = [] } = new RoutingDecisions(() => 0).explain(() => explanation([...rejected, chosen])) ?? {};
+    expect(candidates[0]).toEqual(chosen);
+    expect(candidates).toHaveLength(64);
+  });
+});

@@ -1,0 +1,82 @@
+/**
+ * The last routing decisions and what was against the other nodes. A decision is put into words only while that costs
+ * at most a hundredth of the time: what a busy gateway leaves out is the wording, never the decision.
+ */
+import type { RouteExplanation } from '../fleet/contract.ts';
+import { Ring, type Unsubscribe } from './ring.ts';
+
+export interface RoutingDecision {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly request_id: string;
+  /** Name of the key or address. */
+  readonly client: string;
+  /** As the client wrote it, and what that means here; null: there is no such model. */
+  readonly asked: string;
+  readonly model: string | null;
+  /** 1 for a request's first node, more after a failover. */
+  readonly attempt: number;
+  readonly outcome: 'granted' | 'refused' | 'cancelled';
+  /** Granted to. */
+  readonly node: string | null;
+  readonly cold_start: boolean;
+  readonly queue_ms: number;
+  readonly load_ms: number;
+  /** Why it was not granted. */
+  readonly error: { readonly code: string; readonly message: string } | null;
+  /** What was decided at once, and each node's verdict; null: too many decisions at that moment to word this one. */
+  readonly explanation: RouteExplanation | null;
+}
+
+const decisionsMax = 200;
+const candidatesMax = 64;
+/** Of the time, for wording. */
+const share = 0.01;
+
+const ranks: Readonly<Record<RouteExplanation['candidates'][number]['verdict'], number>> = {
+  chosen: 0,
+  eligible: 1,
+  rejected: 2,
+};
+
+/** The chosen node is kept, whatever else has to go. */
+const shortened = (explanation: RouteExplanation): RouteExplanation => {
+  const { candidates } = explanation;
+  if (candidates.length <= candidatesMax) return explanation;
+  const ranked = candidates.toSorted((a, b) => ranks[a.verdict] - ranks[b.verdict]);
+  return { ...explanation, candidates: ranked.slice(0, candidatesMax) };
+};
+
+export class RoutingDecisions {
+  readonly #now: () => number;
+  readonly #ring = new Ring<RoutingDecision>(decisionsMax);
+  #explainFromMs = -Infinity;
+
+  /** `now` in milliseconds of a monotonic clock. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Of a decision about to be taken. @returns null when wording has had its share of the time. */
+  explain(explain: () => RouteExplanation): RouteExplanation | null {
+    const startedMs = this.#now();
+    if (startedMs < this.#explainFromMs) return null;
+    const explanation = shortened(explain());
+    const endedMs = this.#now();
+    this.#explainFromMs = endedMs + (endedMs - startedMs) / share;
+    return explanation;
+  }
+
+  add(decision: RoutingDecision): void {
+    this.#ring.push(decision);
+  }
+
+  /** Oldest first. */
+  snapshot(): readonly RoutingDecision[] {
+    return this.#ring.snapshot();
+  }
+
+  subscribe(listener: (decision: RoutingDecision) => void): Unsubscribe {
+    return this.#ring.subscribe(listener);
+  }
+}
