@@ -6,7 +6,15 @@ export type { Device } from './device.ts';
 export { exitNow } from './exit-now.ts';
 export { GraphAllocator } from './graph-allocator.ts';
 export type { Graph } from './graph.ts';
-export { ggmlVersion, LibraryError, openLibrary, packageNames, type Library } from './library.ts';
+export {
+  ggmlVersion,
+  installedPackages,
+  LibraryError,
+  openLibrary,
+  packageNames,
+  packageVersion,
+  type Library,
+} from './library.ts';
 export type { Bytes, Native } from './native.ts';
 export * as ops from './ops/index.ts';
 export { ShapeError } from './ops/check.ts';

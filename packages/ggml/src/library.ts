@@ -10,7 +10,8 @@ import { bindNative, type Native } from './native.ts';
 
 /** Enum values and signatures in this package belong to exactly this ggml. */
 export const ggmlVersion = '0.25.1';
-const packageVersion = '3.22.1';
+/** Of every platform package that holds it. */
+export const packageVersion = '3.22.1';
 
 export class LibraryError extends Error {
   override readonly name = 'LibraryError';
@@ -43,6 +44,10 @@ const packageDir = (name: string): string | null => {
   }
   return null;
 };
+
+/** Those of this platform that are installed, the most capable first: the first one is used. */
+export const installedPackages = (): readonly string[] =>
+  packageNames(process.platform, process.arch).filter((name) => packageDir(name) !== null);
 
 const findBinaries = (): { packageName: string; dir: string } => {
   const names = packageNames(process.platform, process.arch);

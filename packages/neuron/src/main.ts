@@ -13,6 +13,7 @@ import { readHost } from './discovery/host.ts';
 import { matchGpus, withGpuReadings } from './discovery/match-gpus.ts';
 import { createServer, type NeuronServer } from './http/server.ts';
 import { hubCacheDir } from './model-store/hub-cache.ts';
+import { hubOptions, isHubOffline } from './model-store/hub-environment.ts';
 import { ModelStore, type ModelStoreOptions } from './model-store/model-store.ts';
 import { startupText } from './startup-text.ts';
 
@@ -60,19 +61,11 @@ export const neuronVersion = (): string => {
   return (JSON.parse(text) as { readonly version: string }).version;
 };
 
-const isOn = (text: string | undefined): boolean => /^(1|true|yes|on)$/i.test(text ?? '');
-
-/** The variables that the Hugging Face tools share. */
-export const storeOptions = (config: NeuronConfig, { env, homeDir }: NeuronEnvironment): ModelStoreOptions => {
-  const token = env['HF_TOKEN']?.trim() ?? '';
-  const endpoint = (env['HF_ENDPOINT'] ?? '').trim().replace(/\/+$/, '') || 'https://huggingface.co';
-  const allowed = config.harness.ggml.allow_download && !isOn(env['HF_HUB_OFFLINE']);
-  return {
-    modelDirs: config.model_dirs,
-    hubCacheDir: hubCacheDir(env, homeDir),
-    hub: allowed ? { endpoint, ...(token === '' ? {} : { token }) } : null,
-  };
-};
+export const storeOptions = (config: NeuronConfig, { env, homeDir }: NeuronEnvironment): ModelStoreOptions => ({
+  modelDirs: config.model_dirs,
+  hubCacheDir: hubCacheDir(env, homeDir),
+  hub: config.harness.ggml.allow_download && !isHubOffline(env) ? hubOptions(env) : null,
+});
 
 const serverOf = (config: NeuronConfig, engine: Engine, version: Version, models: DefaultModels, log: Logger) => {
   const { harness } = engine;
