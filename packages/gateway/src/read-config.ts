@@ -14,10 +14,12 @@ import {
 } from '@cortex/core';
 
 export interface GatewayConfigSource {
-  /** Path of `cortex.toml`. */
-  readonly file: string;
+  /** Path of `cortex.toml`; null: there is none, and all defaults apply. */
+  readonly file: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly flags?: readonly Override[];
+  /** Nodes beside those of the file. */
+  readonly neurons?: CortexConfig['neurons'];
 }
 
 export interface GatewayConfig {
@@ -27,6 +29,7 @@ export interface GatewayConfig {
   readonly modelsFile: string | null;
 }
 
+const defaultFile = 'cortex.toml';
 const defaultModelsFile = 'models.toml';
 
 const exists = async (file: string): Promise<boolean> => {
@@ -50,8 +53,17 @@ const strangers = (cortex: CortexConfig, models: ModelsConfig, modelsFile: strin
 
 /** @throws ConfigError with every problem of the file it stopped at. */
 export const readGatewayConfig = async (source: GatewayConfigSource): Promise<GatewayConfig> => {
-  const { file, env, flags = [] } = source;
-  const cortex = await loadConfig(cortexConfigSchema, { file, env, environment: cortexEnvironment, flags });
+  const { env, flags = [], neurons = [] } = source;
+  const file = source.file ?? defaultFile;
+  const given = { file, env, environment: cortexEnvironment, flags };
+  const read =
+    source.file === null
+      ? parseConfig(cortexConfigSchema, { ...given, text: '' })
+      : await loadConfig(cortexConfigSchema, given);
+  const names = new Set([...read.neurons, ...read.upstreams].map((node) => node.name));
+  const taken = neurons.find((node) => names.has(node.name));
+  if (taken !== undefined) throw new ConfigError([`${file}: a node of it is called ${taken.name} already`]);
+  const cortex = { ...read, neurons: [...read.neurons, ...neurons] };
   const modelsFile = resolve(dirname(file), cortex.models_config);
   const missing = cortex.models_config === defaultModelsFile && !(await exists(modelsFile));
   const models = missing
