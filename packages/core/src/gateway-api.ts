@@ -129,3 +129,106 @@ export interface RouteExplanation {
   readonly candidates: readonly Candidate[];
   readonly error: { readonly code: string; readonly message: string } | null;
 }
+
+/** How a waiting request is doing. */
+export type WaitProgress =
+  | { readonly kind: 'queued'; readonly position: number }
+  | { readonly kind: 'loading'; readonly node: string; readonly fraction: number; readonly etaSecs: number | null };
+
+export type RequestOutcome = 'done' | 'error' | 'cancelled';
+
+/** `running`: at a node, whose answer comes in one piece, so that nothing more is known of it. */
+export type RequestPhase = 'queued' | 'loading' | 'prefill' | 'decoding' | 'running';
+
+export interface LiveRequest {
+  readonly id: string;
+  /** `chat`, `messages`, `responses`, … */
+  readonly dialect: string;
+  /** Name of the key or address. */
+  readonly client: string;
+  readonly asked: string | null;
+  /** Null until a node is found. */
+  readonly model: string | null;
+  readonly node: string | null;
+  readonly stream: boolean;
+  readonly phase: RequestPhase;
+  /** What a queued or loading one waits for. */
+  readonly wait: WaitProgress | null;
+  /** Milliseconds since 1970. */
+  readonly started_at: number;
+  readonly elapsed_ms: number;
+  readonly attempts: number;
+  readonly cold_start: boolean;
+  /** Null while it still waits. */
+  readonly queue_ms: number | null;
+  readonly load_ms: number | null;
+  readonly ttft_ms: number | null;
+  /** So far: as the node reports them, or else pieces of the stream. */
+  readonly completion_tokens: number;
+  readonly tok_s: number | null;
+}
+
+export interface FinishedRequest {
+  readonly id: string;
+  readonly dialect: string;
+  readonly client: string;
+  /** Null: it was refused before its body was read. */
+  readonly asked: string | null;
+  readonly model: string | null;
+  readonly node: string | null;
+  readonly stream: boolean;
+  readonly outcome: RequestOutcome;
+  readonly status: number;
+  readonly error: { readonly code: string; readonly message: string } | null;
+  /** Milliseconds since 1970. */
+  readonly ended_at: number;
+  readonly duration_ms: number;
+  readonly attempts: number;
+  readonly cold_start: boolean;
+  readonly queue_ms: number;
+  readonly load_ms: number;
+  readonly prefill_ms: number | null;
+  readonly ttft_ms: number | null;
+  readonly prompt_tokens: number | null;
+  readonly cached_tokens: number | null;
+  readonly completion_tokens: number | null;
+  readonly tok_s: number | null;
+}
+
+export interface RoutingDecision {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly request_id: string;
+  /** Name of the key or address. */
+  readonly client: string;
+  /** As the client wrote it, and what that means here; null: there is no such model. */
+  readonly asked: string;
+  readonly model: string | null;
+  /** 1 for a request's first node, more after a failover. */
+  readonly attempt: number;
+  readonly outcome: 'granted' | 'refused' | 'cancelled';
+  /** Granted to. */
+  readonly node: string | null;
+  readonly cold_start: boolean;
+  readonly queue_ms: number;
+  readonly load_ms: number;
+  /** Why it was not granted. */
+  readonly error: { readonly code: string; readonly message: string } | null;
+  /** What was decided at once, and each node's verdict; null: too many decisions at that moment to word this one. */
+  readonly explanation: RouteExplanation | null;
+}
+
+/** `GET /api/events`: the names of the server-sent events, and their data. Lists come oldest first. */
+export interface PageEvents {
+  /** First of all. `admin`: the caller may load, unload, pin and drain, and sees the log and who asked. */
+  readonly hello: { readonly version: string; readonly admin: boolean; readonly keys: boolean };
+  /** When it has changed. */
+  readonly fleet: FleetSnapshot;
+  /** All that run, when anything about them has changed. */
+  readonly live: readonly LiveRequest[];
+  /** Those since the last such event; the first holds those of before. */
+  readonly finished: readonly FinishedRequest[];
+  readonly decisions: readonly RoutingDecision[];
+  /** Lines as they were logged: JSON objects with `level`, `time`, `msg` and fields. Only for admins. */
+  readonly log: readonly string[];
+}

@@ -2,9 +2,16 @@
  * What the proxy knows of the fleet: ask for a lease on a model somewhere, stream to it, give it back.
  * A lease lives from "chosen and ready" to "response ended"; a leased model is never evicted by this gateway.
  */
-import type { CatalogueModel, CortexError, FleetSnapshot, RouteExplanation, UnloadRequest } from '@cortex/core';
+import type {
+  CatalogueModel,
+  CortexError,
+  FleetSnapshot,
+  RouteExplanation,
+  UnloadRequest,
+  WaitProgress,
+} from '@cortex/core';
 
-export type { Candidate, RouteExplanation } from '@cortex/core';
+export type { WaitProgress } from '@cortex/core';
 
 /** What routing needs to know of a request; the body itself stays with the proxy. */
 export interface RouteRequest {
@@ -48,11 +55,6 @@ export interface Lease {
   /** Exactly once; later calls are ignored. */
   release(outcome: LeaseOutcome): void;
 }
-
-/** How a waiting request is doing, for keepalives that tell the truth. */
-export type WaitProgress =
-  | { readonly kind: 'queued'; readonly position: number }
-  | { readonly kind: 'loading'; readonly node: string; readonly fraction: number; readonly etaSecs: number | null };
 
 export interface Fleet {
   /**

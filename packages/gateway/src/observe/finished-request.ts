@@ -1,33 +1,7 @@
 /** What a request came to, as the page shows it: the log line's facts with the rate, and nothing of what was said. */
-import { decodeRate, outcomeOf, type RequestOutcome, type RequestRecord } from '../proxy/exchange.ts';
+import type { FinishedRequest } from '@cortex/core';
+import { decodeRate, outcomeOf, type RequestRecord } from '../proxy/exchange.ts';
 import type { LiveIdentity } from './live-requests.ts';
-
-export interface FinishedRequest {
-  readonly id: string;
-  readonly dialect: string;
-  readonly client: string;
-  /** Null: it was refused before its body was read. */
-  readonly asked: string | null;
-  readonly model: string | null;
-  readonly node: string | null;
-  readonly stream: boolean;
-  readonly outcome: RequestOutcome;
-  readonly status: number;
-  readonly error: { readonly code: string; readonly message: string } | null;
-  /** Milliseconds since 1970. */
-  readonly ended_at: number;
-  readonly duration_ms: number;
-  readonly attempts: number;
-  readonly cold_start: boolean;
-  readonly queue_ms: number;
-  readonly load_ms: number;
-  readonly prefill_ms: number | null;
-  readonly ttft_ms: number | null;
-  readonly prompt_tokens: number | null;
-  readonly cached_tokens: number | null;
-  readonly completion_tokens: number | null;
-  readonly tok_s: number | null;
-}
 
 export const finishedRequest = (
   identity: LiveIdentity,

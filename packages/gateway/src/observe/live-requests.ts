@@ -2,40 +2,9 @@
  * What is being answered at this moment. A request costs one entry in a set: how far it is, is read from its own
  * record when somebody looks, so nothing is counted twice and nothing is done for each token.
  */
+import type { LiveRequest, RequestPhase } from '@cortex/core';
 import { decodeRate, type RequestRecord } from '../proxy/exchange.ts';
-import type { WaitProgress } from '../fleet/contract.ts';
 import type { Unsubscribe } from './ring.ts';
-
-/** `running`: at a node, whose answer comes in one piece, so that nothing more is known of it. */
-export type RequestPhase = 'queued' | 'loading' | 'prefill' | 'decoding' | 'running';
-
-export interface LiveRequest {
-  readonly id: string;
-  /** `chat`, `messages`, `responses`, … */
-  readonly dialect: string;
-  /** Name of the key or address. */
-  readonly client: string;
-  readonly asked: string | null;
-  /** Null until a node is found. */
-  readonly model: string | null;
-  readonly node: string | null;
-  readonly stream: boolean;
-  readonly phase: RequestPhase;
-  /** What a queued or loading one waits for. */
-  readonly wait: WaitProgress | null;
-  /** Milliseconds since 1970. */
-  readonly started_at: number;
-  readonly elapsed_ms: number;
-  readonly attempts: number;
-  readonly cold_start: boolean;
-  /** Null while it still waits. */
-  readonly queue_ms: number | null;
-  readonly load_ms: number | null;
-  readonly ttft_ms: number | null;
-  /** So far: as the node reports them, or else pieces of the stream. */
-  readonly completion_tokens: number;
-  readonly tok_s: number | null;
-}
 
 export interface LiveIdentity {
   readonly id: string;

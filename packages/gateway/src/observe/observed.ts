@@ -1,5 +1,5 @@
 /** Everything that can be watched while the gateway runs, in memory and bounded; a restart forgets it. */
-import type { FinishedRequest } from './finished-request.ts';
+import type { FinishedRequest } from '@cortex/core';
 import { LiveRequests } from './live-requests.ts';
 import type { LogLines } from './log-lines.ts';
 import { Ring } from './ring.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Candidate, RouteExplanation } from '../fleet/contract.ts';
+import type { Candidate, RouteExplanation } from '@cortex/core';
 import { RoutingDecisions } from './routing-decisions.ts';
 
 const explanation = (candidates: readonly Candidate[]): RouteExplanation => ({

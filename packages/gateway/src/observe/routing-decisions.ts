@@ -2,31 +2,8 @@
  * The last routing decisions and what was against the other nodes. A decision is put into words only while that costs
  * at most a hundredth of the time: what a busy gateway leaves out is the wording, never the decision.
  */
-import type { RouteExplanation } from '../fleet/contract.ts';
+import type { RouteExplanation, RoutingDecision } from '@cortex/core';
 import { Ring, type Unsubscribe } from './ring.ts';
-
-export interface RoutingDecision {
-  /** Milliseconds since 1970. */
-  readonly at: number;
-  readonly request_id: string;
-  /** Name of the key or address. */
-  readonly client: string;
-  /** As the client wrote it, and what that means here; null: there is no such model. */
-  readonly asked: string;
-  readonly model: string | null;
-  /** 1 for a request's first node, more after a failover. */
-  readonly attempt: number;
-  readonly outcome: 'granted' | 'refused' | 'cancelled';
-  /** Granted to. */
-  readonly node: string | null;
-  readonly cold_start: boolean;
-  readonly queue_ms: number;
-  readonly load_ms: number;
-  /** Why it was not granted. */
-  readonly error: { readonly code: string; readonly message: string } | null;
-  /** What was decided at once, and each node's verdict; null: too many decisions at that moment to word this one. */
-  readonly explanation: RouteExplanation | null;
-}
 
 const decisionsMax = 200;
 const candidatesMax = 64;

@@ -1,6 +1,6 @@
 /** One request on its way through the proxy: what came in, whom it is for, and what was learnt of it on the way. */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { CortexError } from '@cortex/core';
+import type { CortexError, RequestOutcome } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import type { WaitProgress } from '../fleet/contract.ts';
 import type { Dialect, Translation } from '../translate/contract.ts';
@@ -29,8 +29,6 @@ export interface StreamProgress {
   readonly decodeMs: number;
   readonly tokens: TokenCounts;
 }
-
-export type RequestOutcome = 'done' | 'cancelled' | 'error';
 
 /** What a request came to, for metrics and its log line. Written by the proxy alone, read when the request has ended. */
 export interface RequestRecord {

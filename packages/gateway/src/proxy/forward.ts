@@ -3,9 +3,9 @@
  * seen nothing of an answer, take another node when one fails. Invariant: every lease is released exactly once, with
  * what happened on it.
  */
-import { CortexError, sseComment } from '@cortex/core';
-import type { Fleet, Lease, RouteExplanation, RouteRequest, WaitProgress } from '../fleet/contract.ts';
-import type { RoutingDecision, RoutingDecisions } from '../observe/routing-decisions.ts';
+import { CortexError, sseComment, type RouteExplanation, type RoutingDecision } from '@cortex/core';
+import type { Fleet, Lease, RouteRequest, WaitProgress } from '../fleet/contract.ts';
+import type { RoutingDecisions } from '../observe/routing-decisions.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardBody } from './forward-body.ts';

@@ -402,8 +402,7 @@ export class SimulatedFleet {
     if (node.alive && copy.status === 'loading') throw new Error(`${id} is unloaded while loading`);
     const profile = this.config.profiles.find((one) => one.id === id);
     const pin = this.state.data.nodes.get(node.name)?.models.get(id)?.pin ?? null;
-    if (purpose === 'evict' && isPinned(profile, { pin, node }))
-      throw new Error(`${id} is pinned and was evicted`);
+    if (purpose === 'evict' && isPinned(profile, { pin, node })) throw new Error(`${id} is pinned and was evicted`);
   }
 
   #poll(node: SimNode): void {
