@@ -16,43 +16,43 @@ export class Device {
   readonly type: DeviceType;
   /** Lower case: `cpu`, `cuda`, `vulkan`, `metal`, … */
   readonly backend: string;
-  readonly #ptr: Pointer;
+  readonly ptr: Pointer;
 
   constructor(native: Native, index: number) {
     this.native = native;
     this.index = index;
-    this.#ptr = native.ggml_backend_dev_get(index);
-    this.name = native.ggml_backend_dev_name(this.#ptr);
-    this.description = native.ggml_backend_dev_description(this.#ptr);
-    this.type = deviceTypes[native.ggml_backend_dev_type(this.#ptr)] ?? 'accel';
-    this.backend = native.ggml_backend_reg_name(native.ggml_backend_dev_backend_reg(this.#ptr)).toLowerCase();
+    this.ptr = native.ggml_backend_dev_get(index);
+    this.name = native.ggml_backend_dev_name(this.ptr);
+    this.description = native.ggml_backend_dev_description(this.ptr);
+    this.type = deviceTypes[native.ggml_backend_dev_type(this.ptr)] ?? 'accel';
+    this.backend = native.ggml_backend_reg_name(native.ggml_backend_dev_backend_reg(this.ptr)).toLowerCase();
   }
 
   memory(): { readonly freeBytes: number; readonly totalBytes: number } {
     const free = new BigInt64Array(1);
     const total = new BigInt64Array(1);
-    this.native.ggml_backend_dev_memory(this.#ptr, free, total);
+    this.native.ggml_backend_dev_memory(this.ptr, free, total);
     return { freeBytes: Number(free[0]), totalBytes: Number(total[0]) };
   }
 
   /** Buffers in the device's own memory. */
   get bufferType(): BufferType {
-    return { ptr: this.native.ggml_backend_dev_buffer_type(this.#ptr), name: this.name };
+    return { ptr: this.native.ggml_backend_dev_buffer_type(this.ptr), name: this.name };
   }
 
   /** Whether the device computes this node. */
   supports(op: Tensor): boolean {
-    return this.native.ggml_backend_dev_supports_op(this.#ptr, op.ptr);
+    return this.native.ggml_backend_dev_supports_op(this.ptr, op.ptr);
   }
 
   /** Address of a backend's optional function, or null. */
   procAddress(name: string): Pointer | null {
-    return this.native.ggml_backend_reg_get_proc_address(this.native.ggml_backend_dev_backend_reg(this.#ptr), name);
+    return this.native.ggml_backend_reg_get_proc_address(this.native.ggml_backend_dev_backend_reg(this.ptr), name);
   }
 
   /** @throws Error when the device cannot be opened. */
   open(): Backend {
-    const ptr = this.native.ggml_backend_dev_init(this.#ptr, null);
+    const ptr = this.native.ggml_backend_dev_init(this.ptr, null);
     if (ptr === null) throw new Error(`cannot open device ${this.name} (${this.description})`);
     return new Backend(this, ptr);
   }

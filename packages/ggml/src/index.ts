@@ -18,6 +18,9 @@ export {
 export type { Bytes, Native } from './native.ts';
 export * as ops from './ops/index.ts';
 export { ShapeError } from './ops/check.ts';
+export { quietly } from './quietly.ts';
+export { RowConverter, type RowConversion } from './row-converter.ts';
 export { fromF32, toF32 } from './rows.ts';
 export { shapeText, Tensor, type Shape } from './tensor.ts';
 export { rowBytes, tensorTypes, type TensorType, type TensorTypeName } from './types.ts';
+export { takesWeight, weightBufferTypes } from './weight-buffers.ts';

@@ -30,6 +30,9 @@ export interface BaseFunctions {
   ggml_set_input: (tensor: Pointer) => void;
   ggml_set_output: (tensor: Pointer) => void;
   ggml_nbytes: (tensor: Pointer) => number;
+  ggml_get_data: (tensor: Pointer) => Pointer;
+  ggml_type_size: (type: number) => number;
+  ggml_blck_size: (type: number) => number;
 
   ggml_new_graph_custom: (ctx: Pointer, size: number, grads: boolean) => Pointer;
   ggml_build_forward_expand: (graph: Pointer, tensor: Pointer) => void;
@@ -148,6 +151,12 @@ export interface BaseFunctions {
   ggml_backend_dev_backend_reg: (device: Pointer) => Pointer;
   ggml_backend_dev_init: (device: Pointer, params: null) => Pointer | null;
   ggml_backend_dev_buffer_type: (device: Pointer) => Pointer;
+  ggml_backend_dev_buffer_from_host_ptr: (
+    device: Pointer,
+    memory: Pointer,
+    size: number,
+    tensorSizeMax: number,
+  ) => Pointer | null;
   ggml_backend_dev_supports_op: (device: Pointer, op: Pointer) => boolean;
   ggml_backend_reg_name: (reg: Pointer) => string;
   ggml_backend_reg_get_proc_address: (reg: Pointer, name: string) => Pointer | null;
@@ -156,6 +165,7 @@ export interface BaseFunctions {
   ggml_backend_synchronize: (backend: Pointer) => void;
   ggml_backend_tensor_set: (tensor: Pointer, data: Memory, offset: number, size: number) => void;
   ggml_backend_tensor_get: (tensor: Pointer, data: Memory, offset: number, size: number) => void;
+  ggml_backend_tensor_alloc: (buffer: Pointer, tensor: Pointer, address: Pointer) => number;
   ggml_backend_tensor_memset: (tensor: Pointer, value: number, offset: number, size: number) => void;
   ggml_backend_buft_name: (buft: Pointer) => string;
   ggml_backend_buft_is_host: (buft: Pointer) => boolean;
@@ -184,7 +194,11 @@ export interface RegistryFunctions {
   ggml_backend_dev_get: (index: number) => Pointer;
 }
 
-export type Native = BaseFunctions & RegistryFunctions;
+export type Native = BaseFunctions &
+  RegistryFunctions & {
+    /** Address of a C function without arguments or effects. */
+    readonly idleFunction: Pointer;
+  };
 
 const unary = 'void *(void *ctx, void *a)';
 const binary = 'void *(void *ctx, void *a, void *b)';
@@ -206,6 +220,9 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_set_input: 'void(void *tensor)',
   ggml_set_output: 'void(void *tensor)',
   ggml_nbytes: 'size_t(void *tensor)',
+  ggml_get_data: 'void *(void *tensor)',
+  ggml_type_size: 'size_t(int type)',
+  ggml_blck_size: 'int64_t(int type)',
 
   ggml_new_graph_custom: 'void *(void *ctx, size_t size, bool grads)',
   ggml_build_forward_expand: 'void(void *graph, void *tensor)',
@@ -264,6 +281,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_dev_backend_reg: 'void *(void *device)',
   ggml_backend_dev_init: 'void *(void *device, const char *params)',
   ggml_backend_dev_buffer_type: 'void *(void *device)',
+  ggml_backend_dev_buffer_from_host_ptr: 'void *(void *device, void *memory, size_t size, size_t tensor_size_max)',
   ggml_backend_dev_supports_op: 'bool(void *device, void *op)',
   ggml_backend_reg_name: 'const char *(void *reg)',
   ggml_backend_reg_get_proc_address: 'void *(void *reg, const char *name)',
@@ -272,6 +290,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_synchronize: 'void(void *backend)',
   ggml_backend_tensor_set: 'void(void *tensor, void *data, size_t offset, size_t size)',
   ggml_backend_tensor_get: 'void(void *tensor, void *data, size_t offset, size_t size)',
+  ggml_backend_tensor_alloc: 'int(void *buffer, void *tensor, void *address)',
   ggml_backend_tensor_memset: 'void(void *tensor, uint8_t value, size_t offset, size_t size)',
   ggml_backend_buft_name: 'const char *(void *buft)',
   ggml_backend_buft_is_host: 'bool(void *buft)',
@@ -317,5 +336,6 @@ export const bindNative = (basePath: string, registryPath: string): Native => {
   // Global symbols: the backend plug-ins resolve ggml-base from the process.
   const base = koffi.load(basePath, { global: true });
   const registry = koffi.load(registryPath, { global: true });
-  return { ...bind(base, basePrototypes), ...bind(registry, registryPrototypes) } as unknown as Native;
+  const idleFunction: unknown = base.symbol('ggml_cycles');
+  return { ...bind(base, basePrototypes), ...bind(registry, registryPrototypes), idleFunction } as unknown as Native;
 };

@@ -33,11 +33,22 @@ export const tensorTypes = {
   q4_K: type('q4_K', 12, 256, 144),
   q5_K: type('q5_K', 13, 256, 176),
   q6_K: type('q6_K', 14, 256, 210),
+  iq2_xxs: type('iq2_xxs', 16, 256, 66),
+  iq2_xs: type('iq2_xs', 17, 256, 74),
+  iq3_xxs: type('iq3_xxs', 18, 256, 98),
+  iq1_s: type('iq1_s', 19, 256, 50),
   iq4_nl: type('iq4_nl', 20, 32, 18),
+  iq3_s: type('iq3_s', 21, 256, 110),
+  iq2_s: type('iq2_s', 22, 256, 82),
   iq4_xs: type('iq4_xs', 23, 256, 136),
   i32: type('i32', 26, 1, 4),
   i64: type('i64', 27, 1, 8),
+  iq1_m: type('iq1_m', 29, 256, 56),
   bf16: type('bf16', 30, 1, 2),
+  tq1_0: type('tq1_0', 34, 256, 54),
+  tq2_0: type('tq2_0', 35, 256, 66),
+  mxfp4: type('mxfp4', 39, 32, 17),
+  nvfp4: type('nvfp4', 40, 64, 36),
 } as const satisfies Record<string, TensorType>;
 
 export type TensorTypeName = keyof typeof tensorTypes;
