@@ -109,6 +109,39 @@ describe('the gateway over its fleet', () => {
     expect(await ask(gateway.url, 'chat', 'whole')).toEqual({ kind: 'answered', complete: true });
   });
 
+  const staleView = { kind: 'status', status: 404, code: 'model_not_found' } as const;
+
+  it('takes another node where one no longer has the model, and blames nobody', async () => {
+    const [a, b] = [await neuron('a', loaded()), await neuron('b', loaded())];
+    const gateway = await start([a, b], '[circuit]\nfailures = 1\n');
+    await nodesUp(gateway, 2);
+    a.faults.push(staleView, staleView);
+    b.faults.push(staleView);
+    for (const protocol of ['chat', 'messages', 'responses', 'chat'] as const)
+      expect(await ask(gateway.url, protocol, 'stream')).toEqual({ kind: 'answered', complete: true });
+    const { nodes } = (await get(`${gateway.url}/api/fleet`)) as { nodes: { circuit: string }[] };
+    expect(nodes.map((node) => node.circuit)).toEqual(['closed', 'closed']);
+  });
+
+  it('loads a model again that its only node has unloaded by itself', async () => {
+    const node = await neuron('a', loaded());
+    const gateway = await start([node]);
+    await nodesUp(gateway, 1);
+    // It answers so once; by the next look it lists the model as on disk.
+    node.faults.push(staleView);
+    await node.store.unload({ model_id: 'm' });
+    expect(await ask(gateway.url, 'messages', 'whole')).toEqual({ kind: 'answered', complete: true });
+    expect(node.store.loaded).toEqual(['m']);
+  });
+
+  it('says that there is no such model once its only node has lost it', async () => {
+    const node = await neuron('a', loaded());
+    const gateway = await start([node], '', '');
+    await nodesUp(gateway, 1);
+    node.store.remove('m');
+    expect(await ask(gateway.url, 'chat', 'whole')).toMatchObject({ status: 404, code: 'model_not_found' });
+  });
+
   it('drains a node without losing a request', async () => {
     const [a, b] = [await neuron('a', loaded(30)), await neuron('b', loaded(30))];
     const gateway = await start([a, b]);

@@ -10,7 +10,7 @@ import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { forwardBody } from './forward-body.ts';
 import { forwardHeaders } from './hop-headers.ts';
-import { failsOver, fromTransport, outcomeOf } from './node-errors.ts';
+import { failsOver, fromTransport, isStaleView, outcomeOf } from './node-errors.ts';
 import type { NodePools } from './node-pools.ts';
 import type { Relay } from './relay.ts';
 import { StreamRelay } from './relay-stream.ts';
@@ -168,18 +168,23 @@ const tryNode = async (
 export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<void> => {
   const request = await requestToForward(parts, exchange);
   const excluded = new Set<string>();
+  const lookedAt = new Set<string>();
   let failure: CortexError | null = null;
   while (excluded.size < parts.settings.attemptsMax) {
     let lease: Lease;
     try {
       lease = await acquire(parts, exchange, excluded);
     } catch (thrown) {
-      // "No node is left" is the consequence; why the last one failed is the news.
-      throw exchange.reply.signal.aborted ? thrown : (failure ?? thrown);
+      // "No node is left" is the consequence; why the last one failed is the news, unless that was a stale view.
+      const isNews = failure !== null && !isStaleView(failure) && !exchange.reply.signal.aborted;
+      throw isNews ? failure : thrown;
     }
     failure = await tryNode(parts, exchange, lease, request);
     if (failure === null) return;
-    excluded.add(lease.target.node);
+    const { node } = lease.target;
+    // The fleet looks at it again: it may load what it no longer has. Whoever errs twice is left alone.
+    if (isStaleView(failure) && !lookedAt.has(node)) lookedAt.add(node);
+    else excluded.add(node);
   }
   if (failure !== null) throw failure;
 };

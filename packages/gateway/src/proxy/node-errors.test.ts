@@ -53,6 +53,20 @@ describe('fromAnswer', () => {
     },
   );
 
+  it.each(['model_not_found', 'model_busy'] as const)('tells the fleet that its view is stale: %s', (code) => {
+    const error = fromAnswer(404, JSON.stringify(new CortexError(code, 'gone').toBody()), 'a');
+    expect(outcomeOf(error)).toMatchObject({ kind: 'failed', error: { code } });
+    expect(outcomeOf(fromAnswer(500, '{"error":{"code":"internal_error"}}', 'a'))).toMatchObject({
+      error: { code: 'upstream_error' },
+    });
+  });
+
+  it('takes the bare 404 of another engine for a model it does not have', () => {
+    const error = fromAnswer(404, '{"detail":"Not Found"}', 'a');
+    expect(error.code).toBe('upstream_error');
+    expect(outcomeOf(error)).toMatchObject({ kind: 'failed', error: { code: 'model_not_found' } });
+  });
+
   it('tells the fleet that a node is full, and still asks another', () => {
     for (const code of ['overloaded', 'rate_limit_exceeded', 'model_loading', 'insufficient_vram'] as const) {
       const error = fromErrorMember({ code, message: 'x' }, 503, 'a');

@@ -68,6 +68,7 @@ const nodesOwnTrouble: ReadonlySet<ErrorCode> = new Set([
 /** For engines that know no codes of ours. */
 const codeForStatus = (status: number): ErrorCode => {
   if (status === 400 || status === 422) return 'invalid_request';
+  if (status === 404) return 'model_not_found';
   if (status === 413) return 'request_too_large';
   if (status === 429) return 'rate_limit_exceeded';
   if (status === 503) return 'overloaded';
@@ -75,14 +76,19 @@ const codeForStatus = (status: number): ErrorCode => {
   return 'upstream_error';
 };
 
-/** The `error` member of an answer or of a stream's event. `status` 0: it came inside a stream. */
+/**
+ * The `error` member of an answer or of a stream's event. `status` 0: it came inside a stream. What the node called
+ * its own trouble is the cause.
+ */
 export const fromErrorMember = (member: unknown, status: number, node: string, retryAfter?: number): CortexError => {
   const error = isObject(member) ? member : {};
   const known = isErrorCode(error['code']) ? error['code'] : codeForStatus(status === 0 ? 502 : status);
   const message = [error['message'], member].find((text) => typeof text === 'string' && text !== '');
   const text = typeof message === 'string' ? message : `node ${node} answered ${status === 0 ? 'an error' : status}`;
-  return new CortexError(nodesOwnTrouble.has(known) ? 'upstream_error' : known, text, {
+  const isOwnTrouble = nodesOwnTrouble.has(known);
+  return new CortexError(isOwnTrouble ? 'upstream_error' : known, text, {
     facts: factsOf(error, node),
+    ...(isOwnTrouble ? { cause: new CortexError(known, text) } : {}),
     ...(typeof error['param'] === 'string' ? { param: error['param'] } : {}),
     ...(retryAfter === undefined ? {} : { retryAfterSecs: retryAfter }),
   });
@@ -120,5 +126,13 @@ const tellsOfNode: ReadonlySet<ErrorCode> = new Set([
   'insufficient_vram',
 ]);
 
+/** The node does not have, or just gives up, a model that the fleet took for loaded there: no sign of ill health. */
+const staleViewOf = ({ code, cause }: CortexError): CortexError | null => {
+  const isStale = code === 'upstream_error' && cause instanceof CortexError;
+  return isStale && (cause.code === 'model_not_found' || cause.code === 'model_busy') ? cause : null;
+};
+
+export const isStaleView = (error: CortexError): boolean => staleViewOf(error) !== null;
+
 export const outcomeOf = (error: CortexError): LeaseOutcome =>
-  tellsOfNode.has(error.code) ? { kind: 'failed', error } : { kind: 'client' };
+  tellsOfNode.has(error.code) ? { kind: 'failed', error: staleViewOf(error) ?? error } : { kind: 'client' };

@@ -36,6 +36,13 @@ export class ModelStore {
     this.#models.set(model.id, model);
   }
 
+  /** Its files are deleted. */
+  remove(id: string): void {
+    const model = this.get(id);
+    this.#give(model, model.devices);
+    this.#models.delete(id);
+  }
+
   /** @throws CortexError `model_not_found` */
   get(id: string): FakeModel {
     const model = this.#models.get(id);
