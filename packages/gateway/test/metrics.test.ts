@@ -75,6 +75,29 @@ describe('metrics of requests', () => {
     expect(found.get(`cortex_time_to_first_token_seconds_count{${onA},phase="total"}`)).toBe(2);
   });
 
+  it.each(['/v1/messages', '/v1/responses'])(
+    'count a stream of %s that its node ended without a reason',
+    async (path) => {
+      const to = await start();
+      to.node.faults.push({ kind: 'done_early', after_tokens: 3 });
+      const body = {
+        model: 'm',
+        max_tokens: 64,
+        stream: true,
+        messages: [{ role: 'user', content: 'hi' }],
+        input: 'hi',
+      };
+      const headers = { 'content-type': 'application/json' };
+      const text = await (await fetch(to.url + path, { method: 'POST', headers, body: JSON.stringify(body) })).text();
+      expect(text).toMatch(/event: (error|response\.failed)\n.*\n\n$/);
+      await ended(to, 1);
+      const found = await samples(to.metrics);
+      expect(found.get(`cortex_request_errors_total{${onA},code="upstream_error"}`)).toBe(1);
+      expect(to.log.find((line) => line['asked'] === 'm')).toMatchObject({ code: 'upstream_error' });
+      expect(to.fleet.released).toMatchObject([{ outcome: { kind: 'failed', error: { code: 'upstream_error' } } }]);
+    },
+  );
+
   it('have no series for names that somebody made up', async () => {
     const to = await start();
     for (let i = 0; i < 3; i += 1) await (await chat(to, { model: `made-up-${i}` })).text();

@@ -38,6 +38,9 @@ const renderFor = (exchange: Exchange): Render => {
   };
 };
 
+const saidNothing = (node: string): CortexError =>
+  new CortexError('upstream_error', `node ${node} said it was done before it had answered`, { facts: { node } });
+
 export class StreamRelay implements Relay {
   readonly #exchange: Exchange;
   readonly #settings: ProxySettings;
@@ -138,6 +141,7 @@ export class StreamRelay implements Relay {
     const { reply } = this.#exchange;
     const heard = this.#tap.read(frame);
     if (heard.kind === 'done') {
+      if (this.#tap.firstTokenMs === null) throw saidNothing(this.#node);
       this.#commit();
       const last = this.#render(frame, heard);
       this.#done = true;

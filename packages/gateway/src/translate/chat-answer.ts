@@ -120,6 +120,10 @@ const read = (body: JsonObject, member: 'delta' | 'message'): AnswerReading => {
   };
 };
 
+/** A stream that is over and never had a `finish_reason`. */
+export const endedUnsaid = (): CortexError =>
+  new CortexError('upstream_error', 'the node ended its answer without saying why');
+
 /** @throws CortexError `upstream_error`. */
 export const readChunk = (chunk: ChatChunk): AnswerReading => read({ ...chunk }, 'delta');
 

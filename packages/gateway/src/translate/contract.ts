@@ -43,7 +43,7 @@ export interface StreamTranslator extends StreamVoice {
    * Its deeper members are as the node sent them. @throws CortexError, which the proxy hands to `fail`.
    */
   chunk(chunk: ChatChunk): string;
-  /** The node said `[DONE]`: the protocol's closing events. At most once. */
+  /** The node said `[DONE]`: the protocol's closing events. At most once. @throws CortexError, likewise handed to `fail`. */
   end(): string;
 }
 

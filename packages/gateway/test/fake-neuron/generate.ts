@@ -107,6 +107,12 @@ const prefill = async (call: Call): Promise<void> => {
 /** True: the stream has gone wrong at this token and ended, or hangs until it is aborted. */
 const faultAt = async (call: Call, nSent: number): Promise<boolean> => {
   const { fault, response, signal } = call;
+  if (fault?.kind === 'reset_mid_body' && nSent === 3) {
+    response.write('data: {"id":"chatcmpl-1","choices":[{"index":0,"delta":{"con');
+    await pause(20, signal);
+    response.destroy();
+    return true;
+  }
   if (fault === null || !('after_tokens' in fault) || fault.after_tokens !== nSent) return false;
   if (fault.kind === 'reset_mid_stream') {
     // What was written before must have left: a destroyed socket sends nothing more.
@@ -114,6 +120,7 @@ const faultAt = async (call: Call, nSent: number): Promise<boolean> => {
     response.destroy();
   }
   if (fault.kind === 'end_without_done') response.end();
+  if (fault.kind === 'done_early') response.end(sseDone);
   if (fault.kind === 'stall') await untilAborted(signal);
   if (fault.kind === 'garbage_sse') response.end('data: {"choices": [{"del\n\ndata: <html>oops</html>\n\n');
   if (fault.kind === 'error_event')
@@ -156,13 +163,16 @@ const stream = async (call: Call, answer: Answer): Promise<void> => {
 
 const whole = async (call: Call, answer: Answer): Promise<void> => {
   const { response, model, signal, fault } = call;
-  if (fault?.kind === 'stall') return untilAborted(signal);
+  if (fault?.kind === 'stall' && fault.after_tokens === 0) return untilAborted(signal);
   await pause(model.first_token_ms + model.token_ms * answer.deltas.length, signal);
   if (signal.aborted) return undefined;
   const id = `cmpl-${(nAnswers += 1)}`;
   const body = JSON.stringify((call.route === '/v1/completions' ? wholeText : wholeChat)(id, model.id, answer));
   const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-  if (fault?.kind === 'reset_mid_body' || fault?.kind === 'reset_mid_stream') {
+  if (fault?.kind === 'stall') {
+    response.writeHead(200, headers).write(body.slice(0, body.length / 2));
+    await untilAborted(signal);
+  } else if (fault?.kind === 'reset_mid_body' || fault?.kind === 'reset_mid_stream') {
     response.writeHead(200, headers).write(body.slice(0, body.length / 2), () => response.destroy());
   } else if (fault?.kind === 'garbage_body' || fault?.kind === 'garbage_sse') {
     response.writeHead(200, { 'content-type': 'application/json' }).end('<html>oops</html>');

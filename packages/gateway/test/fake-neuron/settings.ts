@@ -89,11 +89,14 @@ export type Fault =
       readonly message?: string;
       readonly retry_after?: number;
     }
-  /** Half a JSON body, then the connection ends. */
+  /** Half a JSON body, or half of a stream's fourth event, then the connection ends. */
   | { readonly kind: 'reset_mid_body' }
   | { readonly kind: 'garbage_body' }
   | { readonly kind: 'reset_mid_stream'; readonly after_tokens: number }
   | { readonly kind: 'end_without_done'; readonly after_tokens: number }
+  /** `[DONE]`, and no reason why. */
+  | { readonly kind: 'done_early'; readonly after_tokens: number }
+  /** A whole answer stops before its body, or in the middle of it. */
   | { readonly kind: 'stall'; readonly after_tokens: number }
   | { readonly kind: 'garbage_sse'; readonly after_tokens: number }
   | { readonly kind: 'error_event'; readonly after_tokens: number; readonly code: string };

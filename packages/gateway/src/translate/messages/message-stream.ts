@@ -2,8 +2,9 @@
  * A node's chat stream as Anthropic's events. Invariant: one block is open at a time, indices count up from 0, and
  * nothing is written before the first piece of answer, as until then the proxy may turn to another node.
  */
+import type {
+  CortexError} from '@cortex/core';
 import {
-  CortexError,
   sseComment,
   sseEvent,
   type AnthropicBlock,
@@ -14,6 +15,7 @@ import {
 } from '@cortex/core';
 import { brokenCall } from '../call-arguments.ts';
 import {
+  endedUnsaid,
   readChunk,
   type AnswerFinish,
   type AnswerPiece,
@@ -89,8 +91,7 @@ export class MessageStream implements StreamTranslator {
 
   end(): string {
     const { finish, calls } = this.#state;
-    if (finish === null)
-      return this.fail(new CortexError('upstream_error', 'the node ended its answer without saying why'));
+    if (finish === null) throw endedUnsaid();
     const { stop_reason, stop_sequence } = toStop(finish, calls.size > 0, this.#options.stopSequences);
     return (
       this.#close() +

@@ -3,8 +3,9 @@
  * one output item is open at a time, and nothing is written before the first piece of answer, as until then the proxy
  * may turn to another node.
  */
+import type {
+  CortexError} from '@cortex/core';
 import {
-  CortexError,
   sseComment,
   sseEvent,
   type ChatChunk,
@@ -14,6 +15,7 @@ import {
 } from '@cortex/core';
 import { brokenCall } from '../call-arguments.ts';
 import {
+  endedUnsaid,
   readChunk,
   type AnswerFinish,
   type AnswerPiece,
@@ -94,8 +96,7 @@ export class ResponseStream implements StreamTranslator {
 
   end(): string {
     const { finish, usage } = this.#state;
-    if (finish === null)
-      return this.fail(new CortexError('upstream_error', 'the node ended its answer without saying why'));
+    if (finish === null) throw endedUnsaid();
     const status = isCutShort(finish) ? 'incomplete' : 'completed';
     const closed = this.#close(status);
     return closed + this.#write({ type: `response.${status}`, response: this.#response(status, { finish, usage }) });
