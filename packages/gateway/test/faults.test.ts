@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { FakeNeuron } from './fake-neuron/fake-neuron.ts';
 import type { FakeModel, Fault } from './fake-neuron/settings.ts';
+import { listenDeaf } from './deaf-port.ts';
 import { ask, protocols, type Outcome } from './protocols.ts';
 import { eventually, startEdge, type Edge } from './start-edge.ts';
 
@@ -16,11 +17,12 @@ answer_timeout_secs = ${deadlineMs / 1000}
 `;
 
 interface Setting {
+  readonly config?: string;
   readonly fault?: Fault;
   readonly model?: Partial<FakeModel>;
   readonly tight?: true;
-  /** Before the request. */
-  readonly prepare?: (edge: Edge, node: FakeNeuron) => Promise<void>;
+  /** Before the request. @returns what is to be undone after it */
+  readonly prepare?: (edge: Edge, node: FakeNeuron) => Promise<void | (() => Promise<void>)>;
   /** While it runs. */
   readonly meanwhile?: (node: FakeNeuron) => Promise<void>;
 }
@@ -34,16 +36,22 @@ const killAndRestart = async (edge: Edge, node: FakeNeuron): Promise<void> => {
 
 const settings: Readonly<Record<string, Setting>> = {
   'the node refuses connections': { prepare: (_edge, node) => node.stop() },
+  'the node accepts no connection': {
+    config: '[proxy]\nconnect_timeout_secs = 0.5\n',
+    prepare: async (_edge, node) => {
+      await node.stop();
+      return listenDeaf(Number(new URL(node.url).port));
+    },
+  },
   'connection reset before the headers': { fault: { kind: 'reset_before_headers' } },
   'connection reset in the middle of a body': { fault: { kind: 'reset_mid_body' } },
   'connection reset before the first token': { fault: { kind: 'reset_mid_stream', after_tokens: 0 } },
   'connection reset after three tokens': { fault: { kind: 'reset_mid_stream', after_tokens: 3 } },
   'stream ends early, without `[DONE]`': { fault: { kind: 'end_without_done', after_tokens: 3 } },
+  '`[DONE]` before any answer': { fault: { kind: 'done_early', after_tokens: 0 } },
   'silence before the first token': { fault: { kind: 'stall', after_tokens: 0 }, tight: true },
-  'silence instead of an answer': { fault: { kind: 'stall', after_tokens: 0 }, tight: true },
   'silence after three tokens': { fault: { kind: 'stall', after_tokens: 3 }, tight: true },
-  'headers slower than the first-token deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 }, tight: true },
-  'headers slower than the answer deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 }, tight: true },
+  'headers slower than the deadline': { fault: { kind: 'slow_headers', ms: deadlineMs * 2 }, tight: true },
   'slow headers within the deadline': { fault: { kind: 'slow_headers', ms: deadlineMs / 5 }, tight: true },
   'a prefill longer than the deadline, with keepalive comments': {
     model: { first_token_ms: deadlineMs * 1.6, keepalive_ms: deadlineMs / 5 },
@@ -55,13 +63,12 @@ const settings: Readonly<Record<string, Setting>> = {
   'status 400': { fault: { kind: 'status', status: 400, code: 'invalid_request', message: 'no' } },
   'garbage before the first token': { fault: { kind: 'garbage_sse', after_tokens: 0 } },
   'garbage after three tokens': { fault: { kind: 'garbage_sse', after_tokens: 3 } },
-  'garbage instead of a body': { fault: { kind: 'garbage_body' } },
   'a poisoned device before the first token': {
     fault: { kind: 'error_event', after_tokens: 0, code: 'device_poisoned' },
   },
   'a poisoned device after three tokens': { fault: { kind: 'error_event', after_tokens: 3, code: 'device_poisoned' } },
   'the node is killed after three tokens': {
-    // Hangs at the third token, until the kill.
+    // Hangs at the third token, or in the middle of the body, until the kill.
     fault: { kind: 'stall', after_tokens: 3 },
     meanwhile: async (node) => {
       await eventually(() => node.nInFlight > 0);
@@ -99,15 +106,18 @@ const inWords = (outcome: Outcome): string => {
 const run = async (row: Row, protocol: (typeof protocols)[number], nNodes: number): Promise<string> => {
   const setting = settings[row.fault];
   if (setting === undefined) throw new Error(`docs/faults.md names a fault that nobody makes: ${row.fault}`);
-  const edge = await startEdge({ config: setting.tight === true ? tight : '', nNodes, model: setting.model ?? {} });
+  const config = setting.tight === true ? tight : (setting.config ?? '');
+  const edge = await startEdge({ config, nNodes, model: setting.model ?? {} });
+  let undo: void | (() => Promise<void>);
   try {
     const { node } = edge;
-    await setting.prepare?.(edge, node);
+    undo = await setting.prepare?.(edge, node);
     if (setting.fault !== undefined) node.faults.push(setting.fault);
     const [outcome] = await Promise.all([ask(edge.url, protocol, row.asked), setting.meanwhile?.(node)]);
     await eventually(() => edge.fleet.nLeased === 0);
     return inWords(outcome);
   } finally {
+    await undo?.();
     await edge.close();
   }
 };
@@ -121,4 +131,30 @@ describe.each(protocols)('faults of a node, over %s', (protocol) => {
 
 it('docs/faults.md has a row for every fault that is made here', () => {
   expect([...new Set(rows.map((row) => row.fault))].toSorted()).toEqual(Object.keys(settings).toSorted());
+});
+
+/** What can befall a stream and a whole answer alike. */
+const both: readonly string[] = [
+  'the node refuses connections',
+  'the node accepts no connection',
+  'connection reset before the headers',
+  'connection reset in the middle of a body',
+  'connection reset after three tokens',
+  'silence before the first token',
+  'silence after three tokens',
+  'headers slower than the deadline',
+  'slow headers within the deadline',
+  'status 500',
+  'status 503 with `Retry-After: 7`',
+  'status 429 with `Retry-After: 7`',
+  'status 400',
+  'garbage before the first token',
+  'the node is killed after three tokens',
+  'the node was killed and started again',
+];
+
+it('docs/faults.md has both a stream and a whole answer of every fault that can befall both', () => {
+  const cells = rows.map((row) => `${row.fault} | ${row.asked}`);
+  expect(cells).toEqual(expect.arrayContaining(both.flatMap((fault) => [`${fault} | stream`, `${fault} | whole`])));
+  expect(new Set(cells).size).toBe(cells.length);
 });
