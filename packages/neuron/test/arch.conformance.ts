@@ -20,6 +20,7 @@ import type {
 import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 import type { GeneratedModel } from './generated-models.ts';
+import { itKeepsPrefixes } from './prefix.conformance.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 export interface ArchCase {
@@ -142,6 +143,12 @@ const describeText = (model: () => DeviceModel): void => {
     for (const sequence of fresh) sequence[Symbol.dispose]();
   });
 
+  itKeepsPrefixes(
+    model,
+    () => ({ ids, forward: (sequence, from, to) => model().forward(sequence, ids.slice(from, to), from, 'last') }),
+    tolerance,
+  );
+
   it('refuses a step that does not follow, exceeds the room or comes after the end', () => {
     const sequence = opened(model(), 8);
     model().forward(sequence, ids.slice(0, 5), 0, 'none');
@@ -181,7 +188,7 @@ const describeVision = (model: () => DeviceModel): void => {
     whole = logitsOf(model(), prompt.ids, prompt.ids.length, withVision());
   });
   afterAll(() => {
-    for (const embeds of prompt.embeds) embeds[Symbol.dispose]();
+    for (const embeds of prompt.embeds) if ('read' in embeds) embeds[Symbol.dispose]();
   });
 
   it.each(chunks)('gives the same logits in chunks of %i, also across images', (chunk) => {
@@ -192,7 +199,7 @@ const describeVision = (model: () => DeviceModel): void => {
     const [a, b, c] = prompt.embeds;
     const turned = visionPrompt(model(), [images[0]!, image(4, 4, 9), images[2]!]);
     const differing = logitsOf(model(), prompt.ids, prompt.ids.length, withVision(turned));
-    for (const embeds of turned.embeds) embeds[Symbol.dispose]();
+    for (const embeds of turned.embeds) if ('read' in embeds) embeds[Symbol.dispose]();
     // Columns before the image that changed cannot know of it, those behind it must.
     const nBefore = (11 + a!.nTokens) * model().nLogits;
     expect(distance(differing.slice(0, nBefore), whole.slice(0, nBefore))).toBeLessThan(tolerance);
@@ -247,6 +254,26 @@ const describeVision = (model: () => DeviceModel): void => {
     const ids = Int32Array.of(...text, 7);
     const wanted = logitsOf(model(), ids, ids.length, forwardAll(model()));
     expect(distance(both.slice(0, model().nLogits), lastRow(model(), wanted))).toBeLessThan(tolerance);
+  });
+
+  itKeepsPrefixes(
+    model,
+    () => ({
+      ids: prompt.ids,
+      forward: (sequence, from, to) => withVision()(sequence, prompt.ids.slice(from, to), from),
+    }),
+    tolerance,
+  );
+
+  it('needs no rows of images that a resumed past has behind it', () => {
+    using sequence = opened(model());
+    withVision()(sequence, prompt.ids.slice(0, 30), 0);
+    const [, , last] = prompt.embeds;
+    const rest = { ...prompt, embeds: [{ nTokens: 12 }, { nTokens: 4 }, last!] };
+    const logits = withVision(rest)(sequence, prompt.ids.slice(30), 30);
+    expect(distance(lastRow(model(), logits), lastRow(model(), whole))).toBeLessThan(tolerance);
+    using early = opened(model());
+    expect(() => withVision(rest)(early, prompt.ids, 0)).toThrow('image embeddings of another model');
   });
 
   it('answers a prompt without images as forward does', () => {

@@ -7,11 +7,15 @@ import type {
   DeviceHost,
   DeviceModel,
   ForwardOutput,
+  HostCells,
   ImageEmbeds,
   ImageInput,
+  KeptPrefixes,
   ModelOptions,
   ModelSequence,
   OpenDevice,
+  ParkedCells,
+  SavedState,
 } from '../src/model/device-model.ts';
 import type { GenerateSpec, LoadSpec } from '../src/device/protocol.ts';
 import { exhausted } from '../src/sampling/grammar/exhausted.ts';
@@ -22,6 +26,8 @@ export interface FakeModelPlan {
   readonly kvTokens: number;
   readonly nSlots: number;
   readonly hasVision: boolean;
+  /** Bytes of a recurrent state; 0: none. */
+  readonly stateBytes: number;
   /** Each forward or decode blocks the thread this long. */
   readonly stepMs: number;
   readonly loadMs: number;
@@ -36,6 +42,7 @@ const defaultPlan: FakeModelPlan = {
   kvTokens: 256,
   nSlots: 4,
   hasVision: true,
+  stateBytes: 0,
   stepMs: 0,
   loadMs: 0,
   failures: {},
@@ -56,7 +63,8 @@ const block = (ms: number): void => {
 };
 
 class FakeSequence implements ModelSequence {
-  nPast = 0;
+  /** The tokens that its cells are of. */
+  ids: number[] = [];
   readonly nTokensMax: number;
   readonly #onDispose: () => void;
 
@@ -65,10 +73,114 @@ class FakeSequence implements ModelSequence {
     this.#onDispose = onDispose;
   }
 
+  get nPast(): number {
+    return this.ids.length;
+  }
+
   [Symbol.dispose](): void {
     this.#onDispose();
   }
 }
+
+/** Tokens that are kept somewhere, so that a test sees what a sequence was given as its past. */
+class FakeKept implements ParkedCells, HostCells, SavedState {
+  readonly ids: readonly number[];
+  readonly nBytes: number;
+  readonly #onDispose: () => void;
+
+  constructor(ids: readonly number[], nBytes: number, onDispose: () => void) {
+    this.ids = ids;
+    this.nBytes = nBytes;
+    this.#onDispose = onDispose;
+  }
+
+  get nTokens(): number {
+    return this.ids.length;
+  }
+
+  [Symbol.dispose](): void {
+    this.#onDispose();
+  }
+}
+
+/** Parked cells take room as sequences do, but may lie anywhere. */
+class FakePrefixes implements KeptPrefixes {
+  readonly stateBytes: number;
+  readonly parked = new Set<FakeKept>();
+  /** Copies on the host that are not disposed of. */
+  readonly onHost = new Set<FakeKept>();
+  readonly #model: FakeModel;
+
+  constructor(model: FakeModel, stateBytes: number) {
+    this.#model = model;
+    this.stateBytes = stateBytes;
+  }
+
+  hostBytes(nTokens: number): number {
+    return nTokens;
+  }
+
+  park(sequence: ModelSequence): ParkedCells {
+    const { ids } = fakeSequence(sequence);
+    sequence[Symbol.dispose]();
+    const kept = new FakeKept(ids, ids.length, () => this.parked.delete(kept));
+    this.parked.add(kept);
+    return kept;
+  }
+
+  reopen(cells: ParkedCells, nTokensMax: number): ModelSequence | null {
+    if (!this.parked.delete(cells as FakeKept)) throw new Error('the cells are not parked');
+    const sequence = this.#model.open(nTokensMax);
+    if (sequence === null) this.parked.add(cells as FakeKept);
+    else this.#model.calls.push('reopen');
+    return sequence;
+  }
+
+  victims(nTokensMax: number, candidates: readonly ParkedCells[], cells?: ParkedCells): readonly ParkedCells[] | null {
+    if (this.#model.sequences.size >= this.#model.nSlots) return null;
+    const victims: ParkedCells[] = [];
+    let { nFree } = this.#model;
+    if (cells !== undefined) nFree += cells.nTokens;
+    for (const candidate of candidates) {
+      if (nFree >= nTokensMax) break;
+      victims.push(candidate);
+      nFree += candidate.nTokens;
+    }
+    return nFree >= nTokensMax ? victims : null;
+  }
+
+  saveState(sequence: ModelSequence): SavedState {
+    return this.#keep(fakeSequence(sequence).ids, this.stateBytes);
+  }
+
+  toHost(cells: ParkedCells): HostCells {
+    if (!this.parked.has(cells as FakeKept)) throw new Error('the cells are not parked');
+    return this.#keep((cells as FakeKept).ids, cells.nTokens);
+  }
+
+  resume(sequence: ModelSequence, { nTokens, cells, state }: Parameters<KeptPrefixes['resume']>[1]): void {
+    const own = fakeSequence(sequence);
+    if (own.nPast > 0) throw new Error('the sequence has a past already');
+    if (this.stateBytes > 0 && state?.nTokens !== nTokens) throw new Error('the state is not of that many tokens');
+    // Where the cells are its own, only the caller knows what was in them.
+    const from =
+      cells instanceof FakeKept || cells instanceof FakeSequence ? cells.ids : new Array<number>(nTokens).fill(-1);
+    if (from.length < nTokens) throw new Error('the past is not that long');
+    own.ids = from.slice(0, nTokens);
+    this.#model.calls.push(`resume ${nTokens}`);
+  }
+
+  #keep(ids: readonly number[], nBytes: number): FakeKept {
+    const kept = new FakeKept([...ids], nBytes, () => this.onHost.delete(kept));
+    this.onHost.add(kept);
+    return kept;
+  }
+}
+
+const fakeSequence = (sequence: ModelSequence): FakeSequence => {
+  if (sequence instanceof FakeSequence) return sequence;
+  throw new TypeError('a sequence of another model');
+};
 
 export class FakeModel implements DeviceModel {
   readonly contextMax: number;
@@ -82,6 +194,7 @@ export class FakeModel implements DeviceModel {
   /** Calls in order, such as `forward 0+8 last` and `decode 3`. */
   readonly calls: string[] = [];
   readonly sequences = new Set<FakeSequence>();
+  readonly kept: FakePrefixes;
   nEmbeds = 0;
   isDisposed = false;
   readonly #plan: FakeModelPlan;
@@ -96,11 +209,17 @@ export class FakeModel implements DeviceModel {
     this.nSlots = plan.nSlots;
     this.hasVision = plan.hasVision;
     this.imageTokenId = plan.hasVision ? imageTokenId : null;
+    this.kept = new FakePrefixes(this, plan.stateBytes);
+  }
+
+  get nFree(): number {
+    const held = [...this.sequences].map(({ nTokensMax }) => nTokensMax);
+    const parked = [...this.kept.parked].map(({ nTokens }) => nTokens);
+    return [...held, ...parked].reduce((n, taken) => n - taken, this.kvTokens);
   }
 
   open(nTokensMax: number): ModelSequence | null {
-    const nReserved = [...this.sequences].reduce((n, sequence) => n + sequence.nTokensMax, 0);
-    if (this.sequences.size >= this.nSlots || nReserved + nTokensMax > this.kvTokens) return null;
+    if (this.sequences.size >= this.nSlots || nTokensMax > this.nFree) return null;
     const sequence = new FakeSequence(nTokensMax, () => this.sequences.delete(sequence));
     this.sequences.add(sequence);
     return sequence;
@@ -127,7 +246,7 @@ export class FakeModel implements DeviceModel {
     if (sequence.nPast !== offset) throw new Error(`forward at ${offset}, but ${sequence.nPast} tokens are there`);
     if (offset + ids.length > sequence.nTokensMax) throw new Error('more tokens than were reserved');
     block(this.#plan.stepMs);
-    sequence.nPast += ids.length;
+    sequence.ids.push(...ids);
     const rows = [...ids].map((id) => this.#row(id));
     switch (output) {
       case 'none':
@@ -149,7 +268,8 @@ export class FakeModel implements DeviceModel {
   forwardWithVision(
     ...[sequence, ids, offset, prompt, , output]: Parameters<DeviceModel['forwardWithVision']>
   ): Float32Array {
-    if (prompt.embeds.length !== this.nEmbeds) throw new Error('the images are not all on the device');
+    const nNeeded = prompt.embeds.filter((embeds) => 'read' in embeds).length;
+    if (nNeeded !== this.nEmbeds) throw new Error('the images are not all on the device');
     return this.forward(sequence, ids, offset, output);
   }
 
@@ -160,7 +280,7 @@ export class FakeModel implements DeviceModel {
     rows.forEach(({ sequence, id }, i) => {
       if (!(sequence instanceof FakeSequence) || !this.sequences.has(sequence))
         throw new Error('the sequence is not open');
-      sequence.nPast += 1;
+      sequence.ids.push(id);
       if (sequence.nPast > sequence.nTokensMax) throw new Error('more tokens than were reserved');
       logits.set(this.#row(id), i * nLogits);
     });

@@ -1,5 +1,16 @@
 /** What sequences keep on the device: KV cells for attention layers, one state row a slot for recurrent ones. */
-import { Buffer, Context, tensorTypes, type BufferType, type Native, type Tensor, type TensorType } from '@cortex/ggml';
+import {
+  Buffer,
+  Context,
+  ops,
+  tensorTypes,
+  type Backend,
+  type BufferType,
+  type GraphAllocator,
+  type Native,
+  type Tensor,
+  type TensorType,
+} from '@cortex/ggml';
 import type { LayerCache, LayerCacheTensors } from '../arch/arch.ts';
 
 export interface CacheSize {
@@ -64,10 +75,66 @@ export class Caches implements Disposable {
 
   /** Forgets a sequence's recurrent state. KV cells need no clearing: the mask hides what is not the sequence's. */
   clearSlot(slot: number): void {
-    for (const layer of this.layers) {
-      if (layer.kind !== 'recurrent') continue;
-      for (const tensor of [layer.conv, layer.state]) tensor.fill(0, slot * tensor.nb[1], tensor.nb[1]);
+    for (const tensor of this.#states) tensor.fill(0, slot * tensor.nb[1], tensor.nb[1]);
+  }
+
+  /** Copies n rows of every attention layer within the device; the two ranges may not overlap. */
+  copyCells(backend: Backend, allocator: GraphAllocator, from: number, to: number, n: number): void {
+    const tensors = this.#cells;
+    if (tensors.length === 0 || n === 0) return;
+    using ctx = new Context(backend.device.native, { nTensorsMax: 3 * tensors.length, nNodesMax: 3 * tensors.length });
+    const graph = ctx.graph();
+    for (const tensor of tensors) {
+      const rows = (first: number): Tensor =>
+        ops.view(ctx, tensor, [tensor.ne[0], n], { offset: first * tensor.nb[1] });
+      graph.expand(ops.copyInto(ctx, rows(from), rows(to)));
     }
+    allocator.allocate(graph);
+    backend.compute(graph);
+  }
+
+  /** Rows of every attention layer, layer after layer, keys before values. Returns the bytes they took. */
+  readCells(first: number, n: number, into: Uint8Array): number {
+    let at = 0;
+    for (const tensor of this.#cells) {
+      tensor.read(into.subarray(at, at + n * tensor.nb[1]), first * tensor.nb[1]);
+      at += n * tensor.nb[1];
+    }
+    return at;
+  }
+
+  /** `from` holds `n` rows or more, `nHeld` of each layer, as `readCells` left them; the first `n` are written. */
+  writeCells(first: number, n: number, from: Uint8Array, nHeld: number): void {
+    let at = 0;
+    for (const tensor of this.#cells) {
+      tensor.write(from.subarray(at, at + n * tensor.nb[1]), first * tensor.nb[1]);
+      at += nHeld * tensor.nb[1];
+    }
+  }
+
+  /** A slot's recurrent state, layer after layer: `stateBytesPerSlot` bytes. */
+  readState(slot: number, into: Uint8Array): void {
+    let at = 0;
+    for (const tensor of this.#states) {
+      tensor.read(into.subarray(at, at + tensor.nb[1]), slot * tensor.nb[1]);
+      at += tensor.nb[1];
+    }
+  }
+
+  writeState(slot: number, from: Uint8Array): void {
+    let at = 0;
+    for (const tensor of this.#states) {
+      tensor.write(from.subarray(at, at + tensor.nb[1]), slot * tensor.nb[1]);
+      at += tensor.nb[1];
+    }
+  }
+
+  get #cells(): readonly Tensor[] {
+    return this.layers.flatMap((layer) => (layer.kind === 'attention' ? [layer.keys, layer.values] : []));
+  }
+
+  get #states(): readonly Tensor[] {
+    return this.layers.flatMap((layer) => (layer.kind === 'recurrent' ? [layer.conv, layer.state] : []));
   }
 
   [Symbol.dispose](): void {

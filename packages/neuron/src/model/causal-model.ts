@@ -6,16 +6,17 @@ import { CortexError } from '@cortex/core';
 import { GraphAllocator, type Backend, type BufferType } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { Caches } from './caches.ts';
-import { CellExtents } from './cell-extents.ts';
 import type {
   DeviceModel,
   ForwardOutput,
-  ImageEmbeds,
   ImageInput,
+  KeptPrefixes,
   ModelSequence,
   VisionPrompt,
 } from './device-model.ts';
 import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
+import { PrefixCopies } from './prefix-copies.ts';
+import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
 import { spliceRuns } from './splice-runs.ts';
 import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
@@ -35,6 +36,8 @@ export interface CausalModelParts {
   readonly contextMax: number;
   readonly kvTokens: number;
   readonly nSlots: number;
+  readonly kvBytesPerToken: number;
+  readonly stateBytes: number;
   /** f32 position table of the tower; null without one. */
   readonly positionTable: Float32Array | null;
 }
@@ -51,10 +54,10 @@ export class CausalModel implements DeviceModel {
   readonly nLogits: number;
   readonly hiddenSize: number;
   readonly imageTokenId: number | null;
+  readonly kept: KeptPrefixes;
   readonly #parts: CausalModelParts;
   readonly #encoder: ImageEncoder | null;
-  readonly #extents: CellExtents;
-  readonly #freeSlots: number[];
+  readonly #rooms: SequenceRooms;
   readonly #allocator: GraphAllocator;
   /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graph. */
   readonly #decodeAllocator: GraphAllocator;
@@ -70,10 +73,12 @@ export class CausalModel implements DeviceModel {
     this.nLogits = arch.nVocab;
     this.hiddenSize = arch.hiddenSize;
     this.imageTokenId = arch.vision?.imageTokenId ?? null;
-    this.#extents = new CellExtents(parts.kvTokens, cellAlignment);
-    this.#freeSlots = Array.from({ length: parts.nSlots }, (_, slot) => slot).toReversed();
+    this.#rooms = new SequenceRooms(parts.kvTokens, cellAlignment, parts.nSlots);
     this.#allocator = new GraphAllocator(native, bufferType);
     this.#decodeAllocator = new GraphAllocator(native, bufferType);
+    const { caches, kvBytesPerToken, stateBytes } = parts;
+    const [allocator, rooms] = [this.#allocator, this.#rooms];
+    this.kept = new PrefixCopies({ backend, allocator, caches, rooms, kvBytesPerToken, stateBytes });
     this.#encoder =
       arch.vision === null || parts.positionTable === null
         ? null
@@ -98,18 +103,9 @@ export class CausalModel implements DeviceModel {
   }
 
   open(nTokensMax: number): Sequence | null {
-    const extent = this.#extents.allocate(nTokensMax);
-    if (extent === null) return null;
-    const slot = this.#freeSlots.pop();
-    if (slot === undefined) {
-      this.#extents.free(extent);
-      return null;
-    }
-    this.#parts.caches.clearSlot(slot);
-    return new Sequence({ nTokensMax, slot, extent }, (sequence) => {
-      this.#extents.free(sequence.extent);
-      this.#freeSlots.push(sequence.slot);
-    });
+    const sequence = this.#rooms.open(nTokensMax);
+    if (sequence !== null) this.#parts.caches.clearSlot(sequence.slot);
+    return sequence;
   }
 
   encodeImage(image: ImageInput): DeviceEmbeds {
@@ -267,7 +263,7 @@ const ownSequence = (sequence: ModelSequence): Sequence => {
   throw new TypeError('a sequence of another model');
 };
 
-const deviceEmbeds = (embeds: ImageEmbeds | undefined): DeviceEmbeds => {
+const deviceEmbeds = (embeds: VisionPrompt['embeds'][number] | undefined): DeviceEmbeds => {
   if (embeds instanceof DeviceEmbeds) return embeds;
   throw new TypeError('image embeddings of another model');
 };

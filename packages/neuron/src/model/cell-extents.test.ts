@@ -106,6 +106,53 @@ describe('CellExtents', () => {
     expect(() => new CellExtents(1, 0)).toThrow(RangeError);
   });
 
+  it('grows over the cells that follow, and shrinks back', () => {
+    const cells = new CellExtents(100, 10);
+    const [first, second] = [take(cells, 20), take(cells, 20)];
+    expect(cells.grow(first, 21)).toBeNull();
+    cells.free(second);
+    const grown = cells.grow(first, 35)!;
+    expect(grown).toEqual({ start: 0, length: 40 });
+    expect(() => cells.free(first)).toThrow('not taken');
+    expect(cells.grow(grown, 101)).toBeNull();
+    expect(cells.grow(grown, 5)).toBe(grown);
+    const small = cells.shrink(grown, 11);
+    expect([small, cells.largestFree]).toEqual([{ start: 0, length: 20 }, 80]);
+    cells.free(small);
+    expect(cells.nFree).toBe(100);
+  });
+
+  it('names what must go for an extent to grow, unless others are in the way', () => {
+    const cells = new CellExtents(100, 10);
+    const [first, second, third, fourth] = [take(cells, 20), take(cells, 20), take(cells, 20), take(cells, 40)];
+    expect(cells.victimsToGrow(first, 50, [fourth, third, second])).toEqual([third, second]);
+    expect(cells.victimsToGrow(first, 50, [third])).toBeNull();
+    expect(cells.victimsToGrow(first, 20, [])).toEqual([]);
+    expect(cells.victimsToGrow(fourth, 41, [first, second, third])).toBeNull();
+  });
+
+  it('names as victims what makes room, the least wanted first and none that could stay', () => {
+    const extents = fc.array(fc.integer({ min: 1, max: 12 }), { maxLength: 12 });
+    fc.assert(
+      fc.property(extents, fc.array(fc.boolean()), fc.integer({ min: 1, max: 60 }), (lengths, isFixed, n) => {
+        const cells = new CellExtents(60, 1);
+        const taken = lengths.flatMap((length) => cells.allocate(length) ?? []);
+        const candidates = taken.filter((_, i) => !(isFixed[i] ?? false));
+        const victims = cells.victims(n, candidates);
+        const fits = (freed: readonly CellExtent[]): boolean => {
+          const other = new CellExtents(60, 1);
+          const copies = taken.map(({ length }) => take(other, length));
+          for (const extent of freed) other.free(copies[taken.indexOf(extent)]!);
+          return other.largestFree >= n;
+        };
+        expect(victims !== null).toBe(fits(candidates));
+        if (victims === null) return;
+        expect(fits(victims)).toBe(true);
+        for (const spared of victims) expect(fits(victims.filter((extent) => extent !== spared))).toBe(false);
+      }),
+    );
+  });
+
   it('never overlaps, counts right and merges every gap, whatever the order', () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant('allocate' as const), n: fc.integer({ min: 1, max: 40 }) }),

@@ -44,26 +44,96 @@ export class CellExtents {
     }
     if (best === null) return null;
     const { start, length: nGap } = best;
-    const length = Math.min(Math.ceil(nCells / this.#alignment) * this.#alignment, nGap);
+    const length = Math.min(this.#rounded(nCells), nGap);
     const rest = { start: start + length, length: nGap - length };
     this.#gaps.splice(this.#gaps.indexOf(best), 1, ...(rest.length > 0 ? [rest] : []));
-    const extent = { start, length };
+    return this.#take({ start, length });
+  }
+
+  /** @throws Error when `extent` is not one that is taken. */
+  free(extent: CellExtent): void {
+    this.#release(extent);
+    this.#gaps = merged([...this.#gaps, extent]);
+  }
+
+  /**
+   * The same cells and those that follow, at least `nCells` in all; `extent` is used up. Null when those that follow
+   * are not free: then it stays as it was.
+   */
+  grow(extent: CellExtent, nCells: number): CellExtent | null {
+    if (extent.length >= nCells) return extent;
+    const end = extent.start + extent.length;
+    const gap = this.#gaps.find(({ start }) => start === end);
+    if (gap === undefined || extent.length + gap.length < nCells) return null;
+    const length = Math.min(this.#rounded(nCells), extent.length + gap.length);
+    const rest = { start: extent.start + length, length: extent.length + gap.length - length };
+    this.#release(extent);
+    this.#gaps = this.#gaps.flatMap((other) => (other !== gap ? [other] : rest.length > 0 ? [rest] : []));
+    return this.#take({ start: extent.start, length });
+  }
+
+  /** The first `nCells` of the extent, rounded up to the alignment; the rest is free, and `extent` is used up. */
+  shrink(extent: CellExtent, nCells: number): CellExtent {
+    const length = Math.min(this.#rounded(Math.max(nCells, 1)), extent.length);
+    if (length === extent.length) return extent;
+    this.#release(extent);
+    this.#gaps = merged([...this.#gaps, { start: extent.start + length, length: extent.length - length }]);
+    return this.#take({ start: extent.start, length });
+  }
+
+  /**
+   * Which of `candidates` (the least wanted first) must be freed for `allocate(nCells)` to find room: the first that
+   * do, and none that could stay. Empty when there is room; null when all of them would not make it.
+   */
+  victims(nCells: number, candidates: readonly CellExtent[]): readonly CellExtent[] | null {
+    const fits = (freed: readonly CellExtent[]): boolean =>
+      merged([...this.#gaps, ...freed]).some(({ length }) => length >= nCells);
+    let freed: CellExtent[] = [];
+    for (const candidate of candidates) {
+      if (fits(freed)) break;
+      freed.push(candidate);
+    }
+    if (!fits(freed)) return null;
+    for (const spared of freed.toReversed()) {
+      const others = freed.filter((extent) => extent !== spared);
+      if (fits(others)) freed = others;
+    }
+    return freed;
+  }
+
+  /** Which of `candidates` must be freed for `grow(extent, nCells)`; null when others are in the way. */
+  victimsToGrow(extent: CellExtent, nCells: number, candidates: readonly CellExtent[]): readonly CellExtent[] | null {
+    const from = extent.start + extent.length;
+    const to = extent.start + nCells;
+    const within = ({ start, length }: CellExtent): number =>
+      Math.max(0, Math.min(start + length, to) - Math.max(start, from));
+    const inTheWay = candidates.filter((other) => within(other) > 0);
+    const nCovered = [...this.#gaps, ...inTheWay].reduce((sum, other) => sum + within(other), 0);
+    return nCovered >= to - from ? inTheWay : null;
+  }
+
+  #rounded(nCells: number): number {
+    return Math.ceil(nCells / this.#alignment) * this.#alignment;
+  }
+
+  #take(extent: CellExtent): CellExtent {
     this.#taken.add(extent);
     return extent;
   }
 
-  /** @throws Error when `extent` is not one that `allocate` gave, or is free already. */
-  free(extent: CellExtent): void {
+  #release(extent: CellExtent): void {
     if (!this.#taken.delete(extent))
       throw new Error(`cells ${extent.start} to ${extent.start + extent.length - 1} are not taken by this extent`);
-    let { start } = extent;
-    let end = start + extent.length;
-    const apart: CellExtent[] = [];
-    for (const gap of this.#gaps) {
-      if (gap.start + gap.length === start) start = gap.start;
-      else if (gap.start === end) end += gap.length;
-      else apart.push(gap);
-    }
-    this.#gaps = [...apart, { start, length: end - start }].sort((a, b) => a.start - b.start);
   }
 }
+
+/** By start, adjacent ones joined. */
+const merged = (gaps: readonly CellExtent[]): CellExtent[] => {
+  const joined: CellExtent[] = [];
+  for (const gap of gaps.toSorted((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last === undefined || last.start + last.length < gap.start) joined.push(gap);
+    else joined[joined.length - 1] = { start: last.start, length: last.length + gap.length };
+  }
+  return joined;
+};

@@ -79,6 +79,8 @@ class GgmlHost implements DeviceHost {
       contextMax,
       kvTokens,
       nSlots: options.nSlots,
+      kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
+      stateBytes: stateBytesPerSlot(arch.caches),
       positionTable,
     });
   }

@@ -26,7 +26,8 @@ export interface VisionPrompt {
   /** The whole prompt, pads expanded. */
   readonly ids: Int32Array;
   readonly positions: MropePositions;
-  readonly embeds: readonly ImageEmbeds[];
+  /** Those of images whose pads are all computed already may be counts alone. */
+  readonly embeds: readonly (ImageEmbeds | Pick<ImageEmbeds, 'nTokens'>)[];
 }
 
 /** One sequence's room on the device: its KV cells and its recurrent state. */
@@ -35,6 +36,54 @@ export interface ModelSequence extends Disposable {
   readonly nTokensMax: number;
   /** Tokens computed so far; the next forward must begin here. */
   readonly nPast: number;
+}
+
+/** KV cells of a closed sequence that stay on the device until disposed. */
+export interface ParkedCells extends Disposable {
+  readonly nTokens: number;
+}
+
+/** The same on the host. */
+export interface HostCells extends Disposable {
+  readonly nTokens: number;
+  readonly nBytes: number;
+}
+
+/** A sequence's recurrent state behind its first `nTokens` tokens, on the host. */
+export interface SavedState extends Disposable {
+  readonly nTokens: number;
+  readonly nBytes: number;
+}
+
+/** What sequences leave for others that begin with the same tokens. Who compares the tokens is the caller. */
+export interface KeptPrefixes {
+  /** Host memory of one saved state; 0 for a model without recurrence, whose past can be cut at any token. */
+  readonly stateBytes: number;
+  /** Host memory of `nTokens` cells. */
+  hostBytes(nTokens: number): number;
+  /** Closes the sequence but for its computed cells. */
+  park(sequence: ModelSequence): ParkedCells;
+  /** A new sequence in the very cells, its past empty; they are used up. Null when it cannot be: then they stay. */
+  reopen(cells: ParkedCells, nTokensMax: number): ModelSequence | null;
+  /**
+   * Which of `candidates`, the least wanted first, must be disposed of for `open(nTokensMax)` to succeed, or, with
+   * `cells`, `reopen(cells, nTokensMax)`. Null: not even all of them.
+   */
+  victims(nTokensMax: number, candidates: readonly ParkedCells[], cells?: ParkedCells): readonly ParkedCells[] | null;
+  saveState(sequence: ModelSequence): SavedState;
+  toHost(cells: ParkedCells): HostCells;
+  /**
+   * Gives an empty sequence the first `nTokens` of another as its past: cells copied from where they are (null: it was
+   * reopened in them), and the state, which a recurrent model needs and which must be of as many tokens.
+   */
+  resume(
+    sequence: ModelSequence,
+    past: {
+      readonly nTokens: number;
+      readonly cells: ModelSequence | ParkedCells | HostCells | null;
+      readonly state: SavedState | null;
+    },
+  ): void;
 }
 
 /** Which rows come back: none, the last token's logits, every token's logits, or the last token's final hidden state. */
@@ -55,6 +104,8 @@ export interface DeviceModel extends Disposable {
   readonly hasVision: boolean;
   /** Placeholder id that image rows replace; null without a tower. */
   readonly imageTokenId: number | null;
+
+  readonly kept: KeptPrefixes;
 
   /** Room for a new sequence, its state cleared; null when there is none now. */
   open(nTokensMax: number): ModelSequence | null;

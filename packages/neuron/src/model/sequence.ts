@@ -28,6 +28,13 @@ export class Sequence implements ModelSequence {
     }
   }
 
+  /** Ends it; its extent goes on to another owner. @throws Error when it is closed. */
+  surrender(): CellExtent {
+    if (!this.#isOpen) throw new Error('the sequence has been closed');
+    this.#isOpen = false;
+    return this.extent;
+  }
+
   [Symbol.dispose](): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

@@ -1,0 +1,122 @@
+/** `KeptPrefixes` of a model: rooms decide who has cells, the caches copy what is in them. */
+import type { Backend, GraphAllocator } from '@cortex/ggml';
+import { ByteBlocks } from './byte-blocks.ts';
+import type { Caches } from './caches.ts';
+import type { HostCells, KeptPrefixes, ModelSequence, ParkedCells, SavedState } from './device-model.ts';
+import { CellsOnHost, DeviceCells, StateOnHost } from './kept-prefix.ts';
+import type { SequenceRooms } from './sequence-rooms.ts';
+import { Sequence } from './sequence.ts';
+
+/** Tokens in a block of copied cells: small enough that a short prefix takes little. */
+const blockTokens = 64;
+
+export interface PrefixCopiesParts {
+  readonly backend: Backend;
+  readonly allocator: GraphAllocator;
+  readonly caches: Caches;
+  readonly rooms: SequenceRooms;
+  readonly kvBytesPerToken: number;
+  readonly stateBytes: number;
+}
+
+type Past = Parameters<KeptPrefixes['resume']>[1];
+
+export class PrefixCopies implements KeptPrefixes {
+  readonly stateBytes: number;
+  readonly #parts: PrefixCopiesParts;
+  readonly #cellBlocks: ByteBlocks;
+  readonly #stateBlocks: ByteBlocks;
+
+  constructor(parts: PrefixCopiesParts) {
+    this.#parts = parts;
+    this.stateBytes = parts.stateBytes;
+    this.#cellBlocks = new ByteBlocks(blockTokens * parts.kvBytesPerToken);
+    this.#stateBlocks = new ByteBlocks(parts.stateBytes);
+  }
+
+  hostBytes(nTokens: number): number {
+    return Math.ceil(nTokens / blockTokens) * this.#cellBlocks.blockBytes;
+  }
+
+  park(sequence: ModelSequence): ParkedCells {
+    return this.#parts.rooms.park(ownSequence(sequence));
+  }
+
+  reopen(cells: ParkedCells, nTokensMax: number): ModelSequence | null {
+    const sequence = this.#parts.rooms.reopen(ownCells(cells), nTokensMax);
+    if (sequence !== null) this.#parts.caches.clearSlot(sequence.slot);
+    return sequence;
+  }
+
+  victims(nTokensMax: number, candidates: readonly ParkedCells[], cells?: ParkedCells): readonly ParkedCells[] | null {
+    const own = cells === undefined ? undefined : ownCells(cells);
+    return this.#parts.rooms.victims(nTokensMax, candidates.map(ownCells), own);
+  }
+
+  saveState(sequence: ModelSequence): SavedState {
+    const { slot, nPast, ropeDelta } = ownSequence(sequence);
+    const block = this.#stateBlocks.take();
+    this.#parts.caches.readState(slot, block);
+    return new StateOnHost(this.#stateBlocks, nPast, ropeDelta, block);
+  }
+
+  toHost(cells: ParkedCells): HostCells {
+    const { extent, nTokens } = ownCells(cells);
+    const blocks = Array.from({ length: Math.ceil(nTokens / blockTokens) }, (_, i) => {
+      const block = this.#cellBlocks.take();
+      const first = i * blockTokens;
+      this.#parts.caches.readCells(extent.start + first, Math.min(blockTokens, nTokens - first), block);
+      return block;
+    });
+    return new CellsOnHost(this.#cellBlocks, nTokens, blocks);
+  }
+
+  resume(sequence: ModelSequence, { nTokens, cells, state }: Past): void {
+    const own = ownSequence(sequence);
+    if (own.nPast !== 0) throw new RangeError(`the sequence has ${own.nPast} tokens already`);
+    if (nTokens > own.nTokensMax) throw new RangeError(`${nTokens} tokens in a sequence of ${own.nTokensMax}`);
+    if (this.stateBytes > 0 && state?.nTokens !== nTokens) {
+      throw new RangeError(`a state of ${state?.nTokens ?? 'no'} tokens for a past of ${nTokens}`);
+    }
+    this.#fill(own, cells, nTokens);
+    if (state !== null) this.#restore(own, state);
+    own.nPast = nTokens;
+  }
+
+  #fill(to: Sequence, cells: Past['cells'], nTokens: number): void {
+    if (cells === null) return;
+    if (cells instanceof CellsOnHost) return this.#upload(to, cells, nTokens);
+    const { backend, allocator, caches } = this.#parts;
+    const held = cells instanceof Sequence ? cells.nPast : ownCells(cells).nTokens;
+    if (held < nTokens) throw new RangeError(`${nTokens} tokens of a past of ${held}`);
+    const { extent } = cells instanceof Sequence ? cells : ownCells(cells);
+    caches.copyCells(backend, allocator, extent.start, to.extent.start, nTokens);
+  }
+
+  #upload(to: Sequence, cells: CellsOnHost, nTokens: number): void {
+    if (cells.nTokens < nTokens) throw new RangeError(`${nTokens} tokens of a past of ${cells.nTokens}`);
+    cells.blocks.forEach((block, i) => {
+      const first = i * blockTokens;
+      const n = Math.min(blockTokens, nTokens - first);
+      const nHeld = Math.min(blockTokens, cells.nTokens - first);
+      if (n > 0) this.#parts.caches.writeCells(to.extent.start + first, n, block, nHeld);
+    });
+  }
+
+  #restore(to: Sequence, state: SavedState): void {
+    if (!(state instanceof StateOnHost)) throw new TypeError('a state of another model');
+    const [block] = state.blocks;
+    if (block !== undefined) this.#parts.caches.writeState(to.slot, block);
+    to.ropeDelta = state.ropeDelta;
+  }
+}
+
+const ownSequence = (sequence: ModelSequence): Sequence => {
+  if (sequence instanceof Sequence) return sequence;
+  throw new TypeError('a sequence of another model');
+};
+
+const ownCells = (cells: ModelSequence | ParkedCells | HostCells): DeviceCells => {
+  if (cells instanceof DeviceCells) return cells;
+  throw new TypeError('cells of another model');
+};
