@@ -23,7 +23,8 @@ const packageArrows: Readonly<Record<string, readonly string[]>> = {
     '@huggingface/jinja',
     '@huggingface/tokenizers',
   ],
-  gateway: ['@cortex/core', 'fastify', 'pino', 'prom-client', 'undici'],
+  gateway: ['@cortex/core', '@cortex/page', 'fastify', 'pino', 'prom-client', 'undici'],
+  page: ['@cortex/core', '@preact/signals', 'preact', 'uplot'],
   cli: ['@cortex/core', '@cortex/gateway', '@cortex/neuron', 'commander'],
 };
 
@@ -121,8 +122,10 @@ describe('packages', () => {
     const refused = Object.keys(packageArrows).flatMap((name) => {
       const manifest = JSON.parse(readFileSync(path.join(root, 'packages', name, 'package.json'), 'utf8')) as {
         readonly dependencies?: Readonly<Record<string, string>>;
+        readonly devDependencies?: Readonly<Record<string, string>>;
       };
-      const declared = Object.keys(manifest.dependencies ?? {});
+      // What the page is made of is inside its built files: who installs it needs none of it.
+      const declared = Object.keys({ ...manifest.dependencies, ...(name === 'page' ? manifest.devDependencies : {}) });
       return refusedImports(filesOf(name), (_, imported) => isOurs(imported) || declared.includes(imported.target));
     });
     expect(refused).toEqual([]);
@@ -171,6 +174,21 @@ describe('the gateway', () => {
         kind === 'type' || target === '@cortex/core' || target.startsWith(`packages/gateway/src/${folder}/`),
     );
     expect(refused).toEqual([]);
+  });
+});
+
+describe('the page', () => {
+  it('takes of ours nothing but types: what runs in the browser is its own', () => {
+    const files = filesOf('page');
+    expect(files.length).toBeGreaterThan(0);
+    expect(refusedImports(files, (_, { target, kind }) => !target.startsWith('@cortex/') || kind === 'type')).toEqual(
+      [],
+    );
+  });
+
+  it('is nothing but files to the gateway', () => {
+    const users = filesOf('gateway').filter(({ imports }) => imports.some(({ target }) => target === '@cortex/page'));
+    expect(users.map(({ file }) => file)).toEqual(['packages/gateway/src/http/page-files.ts']);
   });
 });
 

@@ -76,6 +76,6 @@ export const sourceFiles: readonly SourceFile[] = packageFolders
       ['packages', name, 'src', ...file.split(path.sep)].join('/'),
     ),
   )
-  .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'))
+  .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('.test.ts'))
   .sort()
   .map(read);

@@ -220,12 +220,12 @@ export interface RoutingDecision {
 
 /** `GET /api/events`: the names of the server-sent events, and their data. Lists come oldest first. */
 export interface PageEvents {
-  /** First of all. `admin`: the caller may load, unload, pin and drain, and sees the log and who asked. */
+  /** First of all. `admin`: the caller may load, unload, pin and drain, and sees the log and who asked. `keys`: there are some. */
   readonly hello: { readonly version: string; readonly admin: boolean; readonly keys: boolean };
   /** When it has changed. */
   readonly fleet: FleetSnapshot;
-  /** All that run, when anything about them has changed. */
-  readonly live: readonly LiveRequest[];
+  /** Those that run, oldest first, while there are any; of very many the newest. */
+  readonly live: { readonly total: number; readonly requests: readonly LiveRequest[] };
   /** Those since the last such event; the first holds those of before. */
   readonly finished: readonly FinishedRequest[];
   readonly decisions: readonly RoutingDecision[];

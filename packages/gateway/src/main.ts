@@ -87,7 +87,7 @@ const serverFor = (config: CortexConfig, { fleet, pools, metrics, log, observed 
       version: gatewayVersion(),
       dialects,
     },
-    { bodyBytesMax: config.gateway.body_limit_mb * 1024 * 1024 },
+    { bodyBytesMax: config.gateway.body_limit_mb * 1024 * 1024, browserHosts: config.gateway.browser_hosts },
   );
 
 const listen = async (server: GatewayServer, address: ListenAddress): Promise<string> => {

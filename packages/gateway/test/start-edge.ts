@@ -4,6 +4,7 @@ import pino from 'pino';
 import { parseConfig, cortexConfigSchema, type CortexConfig } from '@cortex/core';
 import { KeyLimits } from '../src/auth/key-limits.ts';
 import { KeyRing } from '../src/auth/key-ring.ts';
+import type { PageFiles } from '../src/http/page-files.ts';
 import { createServer, type GatewayServer } from '../src/http/server.ts';
 import { GatewayMetrics } from '../src/metrics/gateway-metrics.ts';
 import { LogLines } from '../src/observe/log-lines.ts';
@@ -26,6 +27,8 @@ export interface EdgeOptions {
   readonly dialects?: Readonly<Record<string, Dialect>>;
   readonly images?: Omit<RemoteImagesOptions, 'settings'>;
   readonly neuronToken?: string;
+  /** None when left out: tests of the edge need no built page. */
+  readonly page?: PageFiles;
 }
 
 export interface Edge {
@@ -99,7 +102,7 @@ export const startEdge = async (options: EdgeOptions = {}): Promise<Edge> => {
       version: { name: 'cortex', version: '0.0.0', node: process.version },
       dialects: options.dialects ?? dialects,
     },
-    { bodyBytesMax: config.gateway.body_limit_mb * 1024 * 1024 },
+    { bodyBytesMax: config.gateway.body_limit_mb * 1024 * 1024, page: options.page ?? new Map() },
   );
   const url = await server.listen('127.0.0.1', 0);
   return {

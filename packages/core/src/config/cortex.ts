@@ -46,6 +46,10 @@ const gatewaySchema = z.strictObject({
     .optional()
     .describe('Sent to the neurons as "Authorization: Bearer ...": the token of their neuron.toml.')
     .meta({ examples: ['change-me-please'] }),
+  browser_hosts: z
+    .array(z.string().regex(/^[\w.-]{1,253}$/, 'a host name, without port'))
+    .default([])
+    .describe('Names by which browsers may call without a key, beside addresses and local names (DNS rebinding).'),
   body_limit_mb: z
     .int()
     .min(1)

@@ -32,6 +32,11 @@ export class KeyRing {
     this.#requireAuth = requireAuth;
   }
 
+  /** Some are configured. */
+  get inUse(): boolean {
+    return this.#keys.length > 0;
+  }
+
   /** @throws CortexError `invalid_api_key`. */
   identify(headers: IncomingHttpHeaders, address: string): Caller {
     // Without keys of our own, whatever a client was made to send says nothing.

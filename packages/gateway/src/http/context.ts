@@ -43,6 +43,8 @@ export interface Route {
   readonly url: string;
   /** `open`: no key asked for; `admin`: an admin's. */
   readonly access: 'open' | 'key' | 'admin';
+  /** It ends only when its client leaves, which is no failure then. */
+  readonly endless?: boolean;
   /** Whose error envelope its answers have; OpenAI's when left out. */
   readonly dialect?: Dialect;
   /** The answer as plain data; undefined once the reply was taken over. What is thrown becomes the error. */

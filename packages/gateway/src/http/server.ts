@@ -16,7 +16,9 @@ import type { Dialect } from '../translate/contract.ts';
 import { BodyBudget } from './body-budget.ts';
 import type { Route, RouteContext, ServerParts } from './context.ts';
 import { answerClientError, asCortexError, errorHeaders } from './error-reply.ts';
+import { refuseForeignChange, refuseRebound } from './foreign-pages.ts';
 import { readJsonBody } from './json-body.ts';
+import { builtPage, type PageFiles } from './page-files.ts';
 import { requestId } from './request-id.ts';
 import { allRoutes } from './routes/index.ts';
 import { RunningRequests } from './running-requests.ts';
@@ -29,6 +31,10 @@ declare module 'fastify' {
 
 export interface ServerOptions {
   readonly bodyBytesMax: number;
+  /** Names for browsers without a key, beside IP addresses and local names. */
+  readonly browserHosts?: readonly string[];
+  /** What the page is made of; the built one when left out. */
+  readonly page?: PageFiles;
 }
 
 export interface GatewayServer {
@@ -68,7 +74,8 @@ interface End {
 const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyReply, end: End): void => {
   const record = context.recordOf(request);
   const { statusCode, writableFinished } = reply.raw;
-  record.error ??= writableFinished ? null : new CortexError('client_closed_request', 'the client left');
+  const ended = writableFinished || routeOf(request)?.endless === true;
+  record.error ??= ended ? null : new CortexError('client_closed_request', 'the client left');
   record.status = record.error?.code === 'client_closed_request' ? 499 : statusCode;
   const durationMs = end.endedMs - record.startedMs;
   if (record.inference) {
@@ -86,14 +93,18 @@ const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyRe
   else context.log.info(line, 'request');
 };
 
-const admit = (context: RouteContext, request: FastifyRequest, callers: WeakMap<IncomingMessage, Caller>): void => {
+const admit = (
+  context: RouteContext,
+  request: FastifyRequest,
+  callers: WeakMap<IncomingMessage, Caller>,
+  browserHosts: readonly string[],
+): void => {
   const access = routeOf(request)?.access ?? 'key';
   if (access === 'open') return;
-  // A page of another site can send a POST without asking first, though not read its answer.
-  if (access === 'admin' && request.headers['sec-fetch-site'] === 'cross-site')
-    throw new CortexError('forbidden', 'this is not done for pages of other sites');
+  if (access === 'admin') refuseForeignChange(request.headers);
   const caller = context.keys.identify(request.headers, request.ip);
   callers.set(request.raw, caller);
+  if (caller.key === null) refuseRebound(request.headers, browserHosts);
   if (access === 'admin' && !caller.admin) throw new CortexError('forbidden', 'this needs a key with admin = true');
 };
 
@@ -119,7 +130,7 @@ const addHooks = (
       });
     });
     void reply.header('x-request-id', request.id);
-    admit(context, request, callers);
+    admit(context, request, callers, options.browserHosts ?? []);
     if (context.running.draining) {
       void reply.header('connection', 'close');
       if (route?.access !== 'open') context.running.refuseWhenDraining();
@@ -183,7 +194,7 @@ export const createServer = (parts: ServerParts, options: ServerOptions): Gatewa
   // Its own remarks only: requests are logged by us, in one line each.
   const app = newApp(parts.log.child({}, { level: 'warn' }));
   addHooks(app, context, callers, options);
-  for (const route of allRoutes(parts.dialects)) {
+  for (const route of allRoutes(parts.dialects, options.page ?? builtPage())) {
     const { method, url } = route;
     app.route({ method, url, config: { route }, handler: (request, reply) => route.handle(context, request, reply) });
   }

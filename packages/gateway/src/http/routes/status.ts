@@ -26,11 +26,3 @@ export const versionRoute: Route = {
   access: 'open',
   handle: (context) => context.version,
 };
-
-/** `HEAD /` is how Claude Code asks whether somebody is there. */
-export const rootRoute: Route = {
-  method: 'GET',
-  url: '/',
-  access: 'open',
-  handle: (context) => ({ ...context.version, api: ['/v1/models', '/v1/chat/completions', '/v1/messages', '/health'] }),
-};
