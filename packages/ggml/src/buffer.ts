@@ -1,6 +1,7 @@
 /** Device memory that holds the data of all tensors of one context. */
 import type { Context } from './context.ts';
 import type { Native, Pointer } from './native.ts';
+import type { Tensor } from './tensor.ts';
 import { bufferUsages, type BufferUsage } from './types.ts';
 
 export interface BufferType {
@@ -44,6 +45,28 @@ export class Buffer implements Disposable {
     const ptr = native.ggml_backend_alloc_ctx_tensors_from_buft(context.ptr, type.ptr);
     if (ptr === null) throw new OutOfMemoryError(type.name, Buffer.sizeFor(context, type));
     native.ggml_backend_buffer_set_usage(ptr, bufferUsages[usage]);
+    return new Buffer(context, ptr);
+  }
+
+  /**
+   * Gives each tensor of the context the place in the host's memory, `address` to `address + nBytes`, that `places`
+   * names: the tensor uses the bytes that are there. The memory stays the caller's. Null where the device cannot.
+   */
+  static over(
+    context: Context,
+    device: Pointer,
+    memory: { readonly address: Pointer; readonly nBytes: number },
+    places: ReadonlyMap<Tensor, Pointer>,
+  ): Buffer | null {
+    const { native } = context;
+    const ptr = native.ggml_backend_dev_buffer_from_host_ptr(device, memory.address, memory.nBytes, memory.nBytes);
+    if (ptr === null) return null;
+    for (const [tensor, address] of places) {
+      const offset = Number(address - memory.address);
+      if (offset < 0 || offset + tensor.nBytes > memory.nBytes) throw new RangeError('a tensor outside its memory');
+      native.ggml_backend_tensor_alloc(ptr, tensor.ptr, address);
+    }
+    native.ggml_backend_buffer_set_usage(ptr, bufferUsages.weights);
     return new Buffer(context, ptr);
   }
 

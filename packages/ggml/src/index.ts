@@ -4,6 +4,7 @@ export { Buffer, OutOfMemoryError, type BufferType } from './buffer.ts';
 export { Context } from './context.ts';
 export type { Device } from './device.ts';
 export { exitNow } from './exit-now.ts';
+export { FileMapping } from './file-mapping.ts';
 export { GraphAllocator } from './graph-allocator.ts';
 export type { Graph } from './graph.ts';
 export {
@@ -23,4 +24,4 @@ export { RowConverter, type RowConversion } from './row-converter.ts';
 export { fromF32, toF32 } from './rows.ts';
 export { shapeText, Tensor, type Shape } from './tensor.ts';
 export { rowBytes, tensorTypes, type TensorType, type TensorTypeName } from './types.ts';
-export { takesWeight, weightBufferTypes } from './weight-buffers.ts';
+export { supportsRows, takesWeight, weightBufferTypes } from './weight-buffers.ts';

@@ -61,3 +61,9 @@ export const takesWeight = (
     native.ggml_backend_buffer_free(empty);
   }
 };
+
+/** Whether the device takes rows by index out of a tensor of this type and shape. */
+export const supportsRows = (device: Device, type: TensorType, dims: readonly number[]): boolean => {
+  using ctx = new Context(device.native, { nTensorsMax: 3 });
+  return device.supports(ops.getRows(ctx, ctx.tensor(type, dims), ctx.tensor(tensorTypes.i32, [1])));
+};

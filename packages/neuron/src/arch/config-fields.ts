@@ -31,8 +31,9 @@ export const refuseUnless = (holds: boolean, why: string): void => {
   if (!holds) throw badConfig(why);
 };
 
-/** Prefix of the language model's tensors: multimodal checkpoints nest it. */
+/** Prefix of the language model's tensors: multimodal checkpoints nest it, GGUF files have none. */
 export const textPrefix = (names: { has(name: string): boolean }): string => {
+  if (names.has('token_embd.weight')) return '';
   const prefixes = ['model.language_model.', 'language_model.model.', 'model.', ''];
   const found = prefixes.find((prefix) => names.has(`${prefix}embed_tokens.weight`));
   if (found === undefined) throw new CortexError('model_load_failed', 'the checkpoint has no embed_tokens.weight');
@@ -40,7 +41,8 @@ export const textPrefix = (names: { has(name: string): boolean }): string => {
 };
 
 /** Whether the head shares the embedding: by the flag, and where none is given by the lack of a head. */
-export const isTied = (flag: boolean | null | undefined, hasHead: boolean): boolean => {
+export const isTied = (flag: boolean | null | undefined, names: { has(name: string): boolean }): boolean => {
+  const hasHead = names.has('lm_head.weight') || names.has('output.weight');
   if (flag === true) return true;
   if (flag === false && !hasHead) {
     throw new CortexError('model_load_failed', 'the checkpoint has no lm_head.weight and tie_word_embeddings is false');

@@ -1,5 +1,5 @@
 /** Weights of routed experts, from checkpoints that keep them one by one or fused over all experts. */
-import type { TensorNames, WeightSpec } from '../model/weight-spec.ts';
+import type { TensorNames, WeightForm, WeightSpec } from '../model/weight-spec.ts';
 
 export interface ExpertShape {
   readonly hiddenSize: number;
@@ -16,25 +16,32 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
   const router: WeightSpec = {
     name: `${to}_gate_inp.weight`,
     ne: [hiddenSize, nExperts],
-    precision: 'exact',
+    role: 'exact',
     parts: [{ name: `${from}.gate.weight`, shape: [nExperts, hiddenSize] }],
   };
   const stacked = (name: string, nIn: number, nOut: number): Omit<WeightSpec, 'parts'> => ({
     name: `${to}_${name}_exps.weight`,
     ne: [nIn, nOut, nExperts],
-    precision: 'matrix',
+    role: 'linear',
   });
-  if (names.has(`${from}.experts.gate_up_proj`)) {
-    const fused = [{ name: `${from}.experts.gate_up_proj`, shape: [nExperts, 2 * ffSize, hiddenSize] }];
-    const halves = (half: 0 | 1) =>
-      Int32Array.from({ length: nExperts * ffSize }, (_, row) => {
-        const expert = Math.floor(row / ffSize);
-        return expert * 2 * ffSize + half * ffSize + (row % ffSize);
-      });
+  const half = (source: string, which: 0 | 1): WeightForm => ({
+    parts: [{ name: source, shape: [nExperts, 2 * ffSize, hiddenSize] }],
+    rowOrder: Int32Array.from({ length: nExperts * ffSize }, (_, row) => {
+      const expert = Math.floor(row / ffSize);
+      return expert * 2 * ffSize + which * ffSize + (row % ffSize);
+    }),
+  });
+  // GGUF files have them stacked, gate and up apart or fused.
+  const gateUp = `${to}_gate_up_exps.weight`;
+  const isFusedGguf = names.has(gateUp);
+  const gate = { ...stacked('gate', hiddenSize, ffSize), ...(isFusedGguf ? { gguf: [half(gateUp, 0)] } : {}) };
+  const up = { ...stacked('up', hiddenSize, ffSize), ...(isFusedGguf ? { gguf: [half(gateUp, 1)] } : {}) };
+  const fused = `${from}.experts.gate_up_proj`;
+  if (names.has(fused)) {
     return [
       router,
-      { ...stacked('gate', hiddenSize, ffSize), parts: fused, rowOrder: halves(0) },
-      { ...stacked('up', hiddenSize, ffSize), parts: fused, rowOrder: halves(1) },
+      { ...gate, ...half(fused, 0) },
+      { ...up, ...half(fused, 1) },
       {
         ...stacked('down', ffSize, hiddenSize),
         parts: [{ name: `${from}.experts.down_proj`, shape: [nExperts, hiddenSize, ffSize] }],
@@ -48,8 +55,8 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
     }));
   return [
     router,
-    { ...stacked('gate', hiddenSize, ffSize), parts: oneByOne('gate_proj', hiddenSize, ffSize) },
-    { ...stacked('up', hiddenSize, ffSize), parts: oneByOne('up_proj', hiddenSize, ffSize) },
+    { ...gate, parts: oneByOne('gate_proj', hiddenSize, ffSize) },
+    { ...up, parts: oneByOne('up_proj', hiddenSize, ffSize) },
     { ...stacked('down', ffSize, hiddenSize), parts: oneByOne('down_proj', ffSize, hiddenSize) },
   ];
 };

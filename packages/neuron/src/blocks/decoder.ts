@@ -44,6 +44,6 @@ export const decoder = (
   return rmsNorm(ctx, x, weight('output_norm.weight'), normEps);
 };
 
-/** hidden [hidden, m] → logits [nVocab, m]; a tied head is the embedding. */
-export const languageHead = ({ ctx, weight }: GraphBuild, hidden: Tensor, tied: boolean): Tensor =>
-  ops.mulMat(ctx, weight(tied ? 'token_embd.weight' : 'output.weight'), hidden);
+/** hidden [hidden, m] → logits [nVocab, m] */
+export const languageHead = ({ ctx, weight }: GraphBuild, hidden: Tensor): Tensor =>
+  ops.mulMat(ctx, weight('output.weight'), hidden);

@@ -1,8 +1,6 @@
 /** How a model is to be loaded, out of a load request; what is not there to choose is refused by name. */
 import { CortexError, type DeviceInfo, type LoadRequest } from '@cortex/core';
-import type { ModelOptions } from '../model/device-model.ts';
-
-export type WeightType = ModelOptions['weightType'];
+import { bitsPerWeight, weightTypeNames, type WeightType } from '../model/weight-types.ts';
 
 /** Null: as the neuron likes. */
 export interface LoadOptions {
@@ -12,16 +10,15 @@ export interface LoadOptions {
 
 export const anyLoad: LoadOptions = { weightType: null, deviceIndex: null };
 
-const weightTypes = ['auto', 'f32', 'f16', 'bf16'] as const satisfies readonly WeightType[];
-
 const unsupported = (param: string, message: string): CortexError =>
   new CortexError('unsupported_parameter', message, { param });
 
 const weightTypeOf = (quant: string | null | undefined): WeightType | null => {
   if (quant === null || quant === undefined) return null;
-  const found = weightTypes.find((name) => name === quant.toLowerCase());
+  const found = weightTypeNames.find((name) => name === quant.toLowerCase());
   if (found !== undefined) return found;
-  throw unsupported('quant', `quant ${JSON.stringify(quant.slice(0, 64))} is not supported: ${weightTypes.join(', ')}`);
+  const names = weightTypeNames.join(', ');
+  throw unsupported('quant', `quant ${JSON.stringify(quant.slice(0, 64))} is not one of ${names}`);
 };
 
 const deviceOf = (wanted: readonly number[], devices: readonly DeviceInfo[]): number | null => {
@@ -41,8 +38,9 @@ export const loadOptionsOf = (request: LoadRequest, devices: readonly DeviceInfo
   return { weightType: weightTypeOf(request.quant), deviceIndex: deviceOf(request.devices ?? [], devices) };
 };
 
-const bytesPerWeight = (type: string | null): number => (type === 'float32' || type === 'f32' ? 4 : 2);
+/** Of the types that checkpoints of safetensors are in. */
+const bitsOnDisk = (type: string | null): number => (type === 'float32' || type === 'f32' ? 32 : 16);
 
 /** Bytes the weights take once they are of the asked type. `fileBytes` is their size on disk. */
 export const weightBytes = (fileBytes: number, fileType: string | null, wanted: WeightType | null): number =>
-  wanted === null || wanted === 'auto' ? fileBytes : (fileBytes / bytesPerWeight(fileType)) * bytesPerWeight(wanted);
+  wanted === null || wanted === 'auto' ? fileBytes : (fileBytes / bitsOnDisk(fileType)) * bitsPerWeight(wanted);

@@ -3,7 +3,7 @@ import { CortexError } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadedFacts } from '../device/protocol.ts';
 import type { Admission } from './admission.ts';
-import type { WeightType } from './load-options.ts';
+import type { WeightType } from '../model/weight-types.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { PromptSide } from './prompt-side.ts';
 

@@ -5,11 +5,12 @@ import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel, cellAlignment } from './causal-model.ts';
-import { Checkpoint } from './checkpoint.ts';
 import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
 import { roundUp } from './step-inputs.ts';
-import { WeightReader } from './weight-loader.ts';
-import { insufficient, planWeights, Weights } from './weights.ts';
+import { openCheckpoint } from './open-checkpoint.ts';
+import { planWeights } from './weight-plan.ts';
+import { WeightReader } from './weight-reader.ts';
+import { insufficient, Weights } from './weights.ts';
 
 /** Share of what the weights leave free that the KV cache may take when the operator names no size. */
 const kvShare = { host: 0.25, device: 0.8 } as const;
@@ -22,11 +23,13 @@ const kvTypeOf = (wanted: ModelOptions['kvCacheType'], isHost: boolean): TensorT
 class GgmlHost implements DeviceHost {
   readonly #device: Device;
   readonly #backend: Backend;
+  readonly #threads: number;
 
   constructor({ index, threads }: DeviceHostOptions) {
     const device = openLibrary().devices[index];
     if (device === undefined) throw new RangeError(`there is no device ${index}`);
     this.#device = device;
+    this.#threads = threads;
     this.#backend = device.open();
     this.#backend.setThreads(threads);
   }
@@ -38,22 +41,31 @@ class GgmlHost implements DeviceHost {
   }
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
-    using checkpoint = await Checkpoint.open(options.dir);
+    using checkpoint = await openCheckpoint(options.dir);
     const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
-    const isHost = this.#device.type === 'cpu';
     const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
-    const plans = planWeights(checkpoint, specs, { wanted: options.weightType, isHost });
-    const { native } = this.#device;
-    const weights = new Weights(native, this.#device.bufferType, plans, this.memory().freeBytes);
+    const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device: this.#device });
+    const weights = new Weights(this.#device, plans, this.memory().freeBytes);
     try {
-      await weights.fill(native, checkpoint, onProgress);
-      const positionTable =
-        arch.vision === null ? null : new WeightReader(native, checkpoint).readF32(arch.vision.positionTable);
+      using converting = this.#converting();
+      using reader = new WeightReader(checkpoint, converting.backend);
+      await weights.fill(checkpoint, reader, onProgress);
+      const positionTable = arch.vision === null ? null : reader.readF32(arch.vision.positionTable);
       return this.#assemble(options, arch, weights, positionTable);
     } catch (error) {
       weights[Symbol.dispose]();
       throw error;
     }
+  }
+
+  /** The CPU, to convert weights with: this very device, or one that is opened for as long as it takes. */
+  #converting(): Disposable & { readonly backend: Backend } {
+    if (this.#device.type === 'cpu') return { backend: this.#backend, [Symbol.dispose]: () => {} };
+    const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
+    if (cpu === undefined) throw new Error('ggml finds no CPU to convert weights with');
+    const backend = cpu.open();
+    backend.setThreads(this.#threads);
+    return { backend, [Symbol.dispose]: () => backend[Symbol.dispose]() };
   }
 
   #assemble(options: ModelOptions, arch: ArchModel, weights: Weights, positionTable: Float32Array | null): CausalModel {

@@ -3,6 +3,7 @@
  * thread: handles never leave it, and every call blocks that thread until the device has done its work.
  */
 import type { MropePositions } from '../vision/mrope-positions.ts';
+import type { WeightType } from './weight-types.ts';
 
 /** An image ready for the tower: see `PreparedImage`. */
 export interface ImageInput {
@@ -73,7 +74,7 @@ export interface KeptPrefixes {
   saveState(sequence: ModelSequence): SavedState;
   toHost(cells: ParkedCells): HostCells;
   /**
-   * Gives an empty sequence the first `nTokens` of another as its past: cells copied from where they are (null: it was
+   * Gives a sequence that has fewer the first `nTokens` of another as its past: cells copied from where they are (null: it was
    * reopened in them), and the state, which a recurrent model needs and which must be of as many tokens.
    */
   resume(
@@ -132,7 +133,7 @@ export interface ModelOptions {
   /** Folder of the checkpoint. */
   readonly dir: string;
   /** Type of the weight matrices: `auto` keeps the checkpoint's where the device computes it well. */
-  readonly weightType: 'auto' | 'f32' | 'f16' | 'bf16';
+  readonly weightType: WeightType;
   readonly kvCacheType: 'auto' | 'f16' | 'f32';
   /** Upper bound on one sequence; the model's own limit otherwise. */
   readonly contextMax: number | null;

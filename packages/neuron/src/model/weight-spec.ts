@@ -1,27 +1,24 @@
 /**
- * What a model needs from a checkpoint: each weight's name (GGUF's), its shape in ggml's order, and where its rows come
- * from. Architectures declare these tables; the loader follows them.
+ * What a model needs from a checkpoint: each weight's name (GGUF's), its shape in ggml's order, what it is used for, and
+ * where its rows come from. Architectures declare these tables; the loader follows them.
  */
 
 export interface CheckpointPart {
-  /** Name in the Hugging Face checkpoint. */
+  /** The tensor's name in the checkpoint. */
   readonly name: string;
-  /** Row-major, as the checkpoint has it. */
+  /** Row-major, the slowest axis first, whatever the format; axes of one do not count. */
   readonly shape: readonly number[];
 }
 
 /** Makes a row of a weight from a row of the checkpoint, in f32. */
 export type MapRow = (source: Float32Array, target: Float32Array) => void;
 
-export interface WeightSpec {
-  /** GGUF's name, such as `blk.3.attn_q.weight`. */
-  readonly name: string;
-  /** ggml's order: row length first. */
-  readonly ne: readonly number[];
-  /** `matrix` is stored in the chosen weight type; `exact` stays f32: norms, gates, tables. */
-  readonly precision: 'matrix' | 'exact';
+/** Where a weight's rows come from in one format of checkpoint. */
+export interface WeightForm {
   /** Their rows, one tensor after the other, are the source rows. */
   readonly parts: readonly CheckpointPart[];
+  /** The parts are added to each other instead. */
+  readonly isSum?: true;
   /** Source row of each row of the weight; the same row by default. */
   readonly rowOrder?: Int32Array;
   /** Makes a row of the weight from a source row, in f32; a copy by default. */
@@ -30,7 +27,38 @@ export interface WeightSpec {
   readonly sourceRow?: number;
 }
 
-/** Names that the checkpoint has, for choices that depend on it. */
+/** What the graphs do with a weight: it decides the types and the buffers that the weight may be in. */
+export type WeightRole =
+  /** f32 always: norms, biases, routers, decay, convolutions. */
+  | 'exact'
+  /** First operand of products only. */
+  | 'linear'
+  /** A product of few rows whose error is carried from token to token: eight bits at least. */
+  | 'gate'
+  /** Rows are taken from it by token id. */
+  | 'embedding'
+  /** The product that gives the logits. */
+  | 'head'
+  /** A product of the vision tower. */
+  | 'tower';
+
+/** Beside the names of both formats: the Hugging Face form is the weight's own, GGUF's is `gguf`. */
+export interface WeightSpec extends WeightForm {
+  /** GGUF's name, such as `blk.3.attn_q.weight`. */
+  readonly name: string;
+  /** ggml's order: row length first. */
+  readonly ne: readonly number[];
+  readonly role: WeightRole;
+  /**
+   * Other forms in GGUF files than the usual, one tensor of this very name and shape with every transformation done;
+   * the first whose tensors are all there is read.
+   */
+  readonly gguf?: readonly WeightForm[];
+  /** A weight with the same values that stands in for this one unless a copy is faster. */
+  readonly tiedTo?: string;
+}
+
+/** Names that the checkpoint has, for choices that depend on it: those of its own format. */
 export interface TensorNames {
   has(name: string): boolean;
 }
@@ -40,13 +68,15 @@ const product = (dims: readonly number[]): number => dims.reduce((n, dim) => n *
 /** Rows of the weight and the length of a source row; the declaration's own consistency is checked here. */
 export const rowsOf = (
   spec: WeightSpec,
+  form: WeightForm = spec,
 ): { readonly nRows: number; readonly rowLength: number; readonly sourceRow: number } => {
   const rowLength = spec.ne[0] ?? 1;
   const nRows = product(spec.ne.slice(1));
-  const sourceRow = spec.sourceRow ?? rowLength;
-  const available = spec.parts.reduce((n, part) => n + product(part.shape), 0);
+  const sourceRow = form.sourceRow ?? rowLength;
+  const all = form.parts.reduce((n, part) => n + product(part.shape), 0);
+  const available = form.isSum === true ? all / form.parts.length : all;
   // A row order may choose among more rows than the weight has.
-  const fits = spec.rowOrder === undefined ? available === nRows * sourceRow : available % sourceRow === 0;
+  const fits = form.rowOrder === undefined ? available === nRows * sourceRow : available % sourceRow === 0;
   if (!fits) throw new Error(`weight ${spec.name}: its parts hold ${available} values, ${nRows * sourceRow} needed`);
   return { nRows, rowLength, sourceRow };
 };
@@ -55,7 +85,7 @@ export const rowsOf = (
 export const matrix = (name: string, source: string, nIn: number, nOut: number): WeightSpec => ({
   name,
   ne: [nIn, nOut],
-  precision: 'matrix',
+  role: 'linear',
   parts: [{ name: source, shape: [nOut, nIn] }],
 });
 
@@ -63,7 +93,7 @@ export const matrix = (name: string, source: string, nIn: number, nOut: number):
 export const vector = (name: string, source: string, n: number): WeightSpec => ({
   name,
   ne: [n],
-  precision: 'exact',
+  role: 'exact',
   parts: [{ name: source, shape: [n] }],
 });
 
@@ -72,3 +102,26 @@ export const onePlusVector = (name: string, source: string, n: number): WeightSp
   ...vector(name, source, n),
   mapRow: (from, to) => from.forEach((value, i) => (to[i] = 1 + value)),
 });
+
+/** Embedding and head; a head without values of its own is tied to the embedding. `prefix` is the language model's. */
+export const outerMatrices = (
+  prefix: string,
+  { hiddenSize, nVocab, tied }: { readonly hiddenSize: number; readonly nVocab: number; readonly tied: boolean },
+): WeightSpec[] => {
+  const embedding = matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab);
+  const { ne, parts } = embedding;
+  const head: WeightSpec = tied
+    ? {
+        name: 'output.weight',
+        ne,
+        parts,
+        gguf: [{ parts: [{ ...partOf(embedding) }] }],
+        role: 'head',
+        tiedTo: embedding.name,
+      }
+    : { ...matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab), role: 'head' };
+  return [{ ...embedding, role: 'embedding' }, head];
+};
+
+/** The one tensor of a GGUF file that is this weight. */
+export const partOf = ({ name, ne }: WeightSpec): CheckpointPart => ({ name, shape: ne.toReversed() });

@@ -1,86 +1,157 @@
-/** A model's weights on a device, by name. */
+/** A model's weights on a device, by name: in its own memory, in faster layouts of it, or in the file's mapped pages. */
 import { CortexError } from '@cortex/core';
 import {
   Buffer,
   Context,
   OutOfMemoryError,
-  tensorTypes,
+  quietly,
   type BufferType,
-  type Native,
+  type Device,
+  type FileMapping,
   type Tensor,
-  type TensorType,
 } from '@cortex/ggml';
-import type { Checkpoint } from './checkpoint.ts';
-import type { LoadProgress, ModelOptions } from './device-model.ts';
-import { checkWeights, sourceType, WeightReader } from './weight-loader.ts';
-import type { WeightSpec } from './weight-spec.ts';
+import type { Checkpoint, MappedBytes } from './checkpoint.ts';
+import type { LoadProgress } from './device-model.ts';
+import { mappedBytesOf, type WeightPlan } from './weight-plan.ts';
+import type { WeightReader } from './weight-reader.ts';
 
-export interface WeightPlan {
-  readonly spec: WeightSpec;
-  readonly type: TensorType;
+/** Weights of one buffer. */
+interface Group {
+  readonly context: Context;
+  readonly buffer: Buffer;
 }
 
-/** bf16 products on a CPU round activations to 8 bits of mantissa; f16 holds the same weights and keeps 11. */
-const matrixType = (wanted: ModelOptions['weightType'], source: TensorType, isHost: boolean): TensorType => {
-  if (wanted !== 'auto') return tensorTypes[wanted];
-  return source === tensorTypes.bf16 && isHost ? tensorTypes.f16 : source;
+type Placed = WeightPlan & { readonly place: { readonly kind: 'buffer' } };
+
+const byBufferType = (plans: readonly WeightPlan[]): Map<string, { type: BufferType; plans: Placed[] }> => {
+  const groups = new Map<string, { type: BufferType; plans: Placed[] }>();
+  for (const plan of plans) {
+    const { place } = plan;
+    if (place.kind !== 'buffer') continue;
+    const group = groups.get(place.type.name) ?? { type: place.type, plans: [] };
+    groups.set(place.type.name, group);
+    group.plans.push({ ...plan, place });
+  }
+  return groups;
 };
 
-/** Types for every weight. @throws CortexError `model_load_failed` for missing or misshapen tensors. */
-export const planWeights = (
-  checkpoint: Checkpoint,
-  specs: readonly WeightSpec[],
-  options: { readonly wanted: ModelOptions['weightType']; readonly isHost: boolean },
-): WeightPlan[] => {
-  checkWeights(checkpoint, specs);
-  return specs.map((spec) => ({
-    spec,
-    type:
-      spec.precision === 'exact'
-        ? tensorTypes.f32
-        : matrixType(options.wanted, sourceType(checkpoint, spec), options.isHost),
-  }));
+const byMapping = (plans: readonly WeightPlan[]): Map<FileMapping, [WeightPlan, MappedBytes][]> => {
+  const groups = new Map<FileMapping, [WeightPlan, MappedBytes][]>();
+  for (const plan of plans) {
+    if (plan.place.kind !== 'mapped') continue;
+    const { bytes } = plan.place;
+    groups.set(bytes.mapping, [...(groups.get(bytes.mapping) ?? []), [plan, bytes]]);
+  }
+  return groups;
 };
 
 export class Weights implements Disposable {
-  readonly nBytes: number;
-  readonly #context: Context;
-  readonly #buffer: Buffer;
   readonly #tensors = new Map<string, Tensor>();
   readonly #plans: readonly WeightPlan[];
+  readonly #groups: Group[] = [];
+  readonly #mappings: FileMapping[] = [];
+  #nBytes = 0;
 
   /** Allocates without reading. @throws CortexError `insufficient_vram` with what was needed and what is free. */
-  constructor(native: Native, type: BufferType, plans: readonly WeightPlan[], freeBytes: number) {
+  constructor(device: Device, plans: readonly WeightPlan[], freeBytes: number) {
     this.#plans = plans;
-    this.#context = new Context(native, { nTensorsMax: plans.length });
-    for (const { spec, type: of } of plans) {
-      this.#tensors.set(spec.name, this.#context.tensor(of, spec.ne).named(spec.name));
-    }
     try {
-      const needed = Buffer.sizeFor(this.#context, type);
-      if (needed > freeBytes) throw new OutOfMemoryError(type.name, needed);
-      this.#buffer = Buffer.allocate(this.#context, type, 'weights');
+      for (const [mapping, group] of byMapping(plans)) this.#useMapped(device, mapping, group);
+      this.#allocate(device, plans, freeBytes);
     } catch (error) {
-      this.#context[Symbol.dispose]();
-      if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('weights', type.name, error.nBytes, freeBytes);
+      this[Symbol.dispose]();
+      throw error;
     }
-    this.nBytes = this.#buffer.nBytes;
+    for (const { spec, place } of plans) {
+      if (place.kind === 'shared') this.#tensors.set(spec.name, this.get(place.with));
+    }
+  }
+
+  /** Bytes of the device's memory, and of the file's that are used in place. */
+  get nBytes(): number {
+    return this.#nBytes;
+  }
+
+  #allocate(device: Device, plans: readonly WeightPlan[], freeBytes: number): void {
+    const groups = [...byBufferType(plans).values()].map(({ type, plans: own }) => ({
+      type,
+      context: this.#contextOf(device, own),
+    }));
+    try {
+      const needed = groups.reduce((sum, { context, type }) => sum + Buffer.sizeFor(context, type), 0);
+      if (needed > freeBytes) throw new OutOfMemoryError(device.name, needed);
+      for (const { context, type } of groups) this.#keep(context, Buffer.allocate(context, type, 'weights'));
+    } catch (error) {
+      for (const { context } of groups) if (!context.hasMemory) context[Symbol.dispose]();
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw insufficient('weights', device.name, error.nBytes, freeBytes);
+    }
+  }
+
+  #useMapped(device: Device, mapping: FileMapping, group: readonly (readonly [WeightPlan, MappedBytes])[]): void {
+    const context = this.#contextOf(
+      device,
+      group.map(([plan]) => plan),
+    );
+    const places = new Map(group.map(([{ spec }, { address }]) => [this.get(spec.name), address]));
+    const buffer = Buffer.over(context, device.ptr, mapping, places);
+    if (buffer === null) {
+      context[Symbol.dispose]();
+      throw new Error(`${device.name} cannot use mapped memory`);
+    }
+    this.#mappings.push(mapping.retain());
+    this.#groups.push({ context, buffer });
+    this.#nBytes += group.reduce((sum, [, { nBytes }]) => sum + nBytes, 0);
+  }
+
+  #contextOf(device: Device, plans: readonly WeightPlan[]): Context {
+    const context = new Context(device.native, { nTensorsMax: plans.length });
+    for (const { spec, type } of plans) {
+      this.#tensors.set(spec.name, context.tensor(type, spec.ne).named(spec.name));
+    }
+    return context;
+  }
+
+  #keep(context: Context, buffer: Buffer): void {
+    this.#groups.push({ context, buffer });
+    this.#nBytes += buffer.nBytes;
   }
 
   /** Reads every weight, yielding now and then so that the thread can do other work. */
-  async fill(native: Native, checkpoint: Checkpoint, onProgress: (progress: LoadProgress) => void): Promise<void> {
-    const reader = new WeightReader(native, checkpoint);
+  async fill(
+    checkpoint: Checkpoint,
+    reader: WeightReader,
+    onProgress: (progress: LoadProgress) => void,
+  ): Promise<void> {
+    const groups = [...byBufferType(this.#plans).values()].flatMap(({ plans }) => plans);
+    const nBytesAll = groups.reduce((sum, { spec }) => sum + this.get(spec.name).nBytes, 0);
     let nBytesDone = 0;
-    for (const { spec, type } of this.#plans) {
-      const tensor = this.get(spec.name);
-      for (const { bytes, offset } of reader.pieces(spec, type)) {
-        tensor.write(bytes, offset);
-        nBytesDone += bytes.length;
-        onProgress({ fraction: Math.min(1, nBytesDone / this.nBytes), phase: 'reading weights' });
+    for (const plan of groups) {
+      for (const nBytes of this.#write(checkpoint, reader, plan)) {
+        nBytesDone += nBytes;
+        onProgress({ fraction: Math.min(1, nBytesDone / nBytesAll), phase: 'reading weights' });
         await new Promise(setImmediate);
       }
     }
+  }
+
+  /** Yields the bytes of each piece done. */
+  *#write(checkpoint: Checkpoint, reader: WeightReader, { spec, form, type, place }: Placed): Generator<number> {
+    const tensor = this.get(spec.name);
+    const { native } = tensor.context;
+    const mapped = mappedBytesOf(checkpoint, form, type);
+    if (mapped !== null) {
+      quietly(native, () => tensor.write(mapped.mapping.view(mapped.offset, mapped.nBytes)));
+      yield mapped.nBytes;
+      return;
+    }
+    const whole = place.isWhole ? new Uint8Array(tensor.nBytes) : null;
+    for (const { bytes, offset } of reader.pieces(spec, form, type)) {
+      if (whole === null) tensor.write(bytes, offset);
+      else whole.set(bytes, offset);
+      yield bytes.length;
+    }
+    if (whole !== null) quietly(native, () => tensor.write(whole));
   }
 
   get(name: string): Tensor {
@@ -90,8 +161,11 @@ export class Weights implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#buffer[Symbol.dispose]();
-    this.#context[Symbol.dispose]();
+    for (const { context, buffer } of this.#groups.splice(0)) {
+      buffer[Symbol.dispose]();
+      context[Symbol.dispose]();
+    }
+    for (const mapping of this.#mappings.splice(0)) mapping[Symbol.dispose]();
   }
 }
 

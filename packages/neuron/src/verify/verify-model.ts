@@ -8,7 +8,7 @@ import { expandImagePadTokens } from '../chat/image-pads.ts';
 import type { Device } from '../device/contract.ts';
 import type { VisionInput } from '../device/protocol.ts';
 import { loadPromptSide, type PromptSide } from '../harness/prompt-side.ts';
-import { Checkpoint } from '../model/checkpoint.ts';
+import { SafetensorsCheckpoint } from '../model/safetensors-checkpoint.ts';
 import { mropePositions } from '../vision/mrope-positions.ts';
 import { duplicateTemporal } from '../vision/patchify.ts';
 import { planImageFile } from '../vision/plan-images.ts';
@@ -207,8 +207,8 @@ const replayCase = async (replay: Replay, reference: ReferenceCase): Promise<Ver
 
 /** Precision that the checkpoint itself has. */
 const precisionOf = async (dir: string): Promise<keyof typeof tolerances> => {
-  using checkpoint = await Checkpoint.open(dir);
-  return checkpoint.names.some((name) => name.endsWith('proj.weight') && checkpoint.tensor(name).dtype !== 'F32')
+  using checkpoint = await SafetensorsCheckpoint.open(dir);
+  return checkpoint.names.some((name) => name.endsWith('proj.weight') && checkpoint.tensor(name).type.name !== 'f32')
     ? 'half'
     : 'f32';
 };
@@ -230,6 +230,7 @@ export async function* verifyModel(root: string, model: string, device: Device):
         nSlots: 2,
         chunkMax,
         vocabulary: side.thread.vocabulary.data,
+        prefixHostBytesMax: null,
         bannedIds: side.bannedIds,
       },
       () => {},

@@ -79,7 +79,7 @@ export const qwen3Base = (config: unknown, names: TensorNames): Qwen3Base => {
     normEps: raw.rms_norm_eps,
     nVocab: raw.vocab_size,
     contextMax: raw.max_position_embeddings,
-    tied: isTied(raw.tie_word_embeddings, names.has('lm_head.weight')),
+    tied: isTied(raw.tie_word_embeddings, names),
     prefix: textPrefix(names),
   };
 };

@@ -1,7 +1,7 @@
 /** Qwen3, dense (Hugging Face `models/qwen3/modeling_qwen3.py`). */
 import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
 import { gatedMlp } from '../../blocks/mlp.ts';
-import { matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
+import { matrix, outerMatrices, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel } from '../arch.ts';
 import { attention, attentionWeights } from './attention.ts';
 import { qwen3Base, type Qwen3Base } from './config.ts';
@@ -15,11 +15,10 @@ export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number)
   ];
 };
 
-/** Embedding, final norm, and the head where it is not the embedding. */
-const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen3Base): WeightSpec[] => [
-  matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab),
-  vector('output_norm.weight', `${prefix}norm.weight`, hiddenSize),
-  ...(tied ? [] : [matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab)]),
+/** Embedding, head and final norm. */
+const outerWeights = (base: Qwen3Base): WeightSpec[] => [
+  ...outerMatrices(base.prefix, base),
+  vector('output_norm.weight', `${base.prefix}norm.weight`, base.hiddenSize),
 ];
 
 /** A Qwen3 decoder whose layer i has the given feed-forward part. */
@@ -45,7 +44,7 @@ export const qwen3Model = (
     nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 4 + base.nLayers * 12,
     buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
-    buildHead: (build, hidden) => languageHead(build, hidden, base.tied),
+    buildHead: (build, hidden) => languageHead(build, hidden),
     vision: null,
   };
 };

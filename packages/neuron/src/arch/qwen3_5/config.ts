@@ -129,7 +129,7 @@ export const qwen35Base = (config: unknown, names: TensorNames): Qwen35Base => {
     normEps: raw.rms_norm_eps,
     nVocab: raw.vocab_size,
     contextMax: raw.max_position_embeddings,
-    tied: isTied(outer.tie_word_embeddings ?? raw.tie_word_embeddings, names.has('lm_head.weight')),
+    tied: isTied(outer.tie_word_embeddings ?? raw.tie_word_embeddings, names),
     prefix: textPrefix(names),
     layerTypes: layerTypesOf(raw),
     rope: ropeOf(raw),

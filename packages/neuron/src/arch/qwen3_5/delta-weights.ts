@@ -36,14 +36,14 @@ export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: nu
   const perHead = (name: string, source: string, map: (value: number) => number): WeightSpec => ({
     name: `${to}.${name}`,
     ne: [nValueHeads],
-    precision: 'exact',
+    role: 'exact',
     parts: [{ name: `${from}.${source}`, shape: [nValueHeads] }],
     mapRow: reorder(heads, map),
   });
   const gate = (name: string, source: string): WeightSpec => ({
     name: `${to}.${name}.weight`,
     ne: [hiddenSize, nValueHeads],
-    precision: 'matrix',
+    role: 'gate',
     parts: [{ name: `${from}.${source}.weight`, shape: [nValueHeads, hiddenSize] }],
     rowOrder: heads,
   });
@@ -51,14 +51,14 @@ export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: nu
     {
       name: `${to}.attn_qkv.weight`,
       ne: [hiddenSize, channels],
-      precision: 'matrix',
+      role: 'linear',
       parts: [{ name: `${from}.in_proj_qkv.weight`, shape: [channels, hiddenSize] }],
       rowOrder: blockOrder(heads, headDim, keys),
     },
     {
       name: `${to}.attn_gate.weight`,
       ne: [hiddenSize, values],
-      precision: 'matrix',
+      role: 'linear',
       parts: [{ name: `${from}.in_proj_z.weight`, shape: [values, hiddenSize] }],
       rowOrder: blockOrder(heads, headDim),
     },
@@ -69,20 +69,20 @@ export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: nu
     {
       name: `${to}.ssm_conv1d.weight`,
       ne: [kernel, channels],
-      precision: 'exact',
+      role: 'exact',
       parts: [{ name: `${from}.conv1d.weight`, shape: [channels, 1, kernel] }],
       rowOrder: blockOrder(heads, headDim, keys),
     },
     {
       name: `${to}.ssm_norm.weight`,
       ne: [headDim],
-      precision: 'exact',
+      role: 'exact',
       parts: [{ name: `${from}.norm.weight`, shape: [headDim] }],
     },
     {
       name: `${to}.ssm_out.weight`,
       ne: [values, hiddenSize],
-      precision: 'matrix',
+      role: 'linear',
       parts: [{ name: `${from}.out_proj.weight`, shape: [hiddenSize, values] }],
       mapRow: reorder(blockOrder(heads, headDim)),
     },

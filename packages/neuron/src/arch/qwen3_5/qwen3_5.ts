@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
 import { gatedDeltaNet } from '../../blocks/gated-delta-net.ts';
 import { gatedMlp } from '../../blocks/mlp.ts';
-import { matrix, onePlusVector, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
+import { matrix, onePlusVector, outerMatrices, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel, LayerCache } from '../arch.ts';
 import { parseConfigFields, size } from '../config-fields.ts';
 import { qwen35Base, textConfigOf, type Qwen35Base } from './config.ts';
@@ -11,10 +11,9 @@ import { deltaNetWeights, layerNormWeights } from './delta-weights.ts';
 import { gatedAttention, gatedAttentionWeights } from './gated-attention.ts';
 import { visionTowerOf } from './vision-tower.ts';
 
-const outerWeights = ({ prefix, hiddenSize, nVocab, tied }: Qwen35Base): WeightSpec[] => [
-  matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab),
-  onePlusVector('output_norm.weight', `${prefix}norm.weight`, hiddenSize),
-  ...(tied ? [] : [matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab)]),
+const outerWeights = (base: Qwen35Base): WeightSpec[] => [
+  ...outerMatrices(base.prefix, base),
+  onePlusVector('output_norm.weight', `${base.prefix}norm.weight`, base.hiddenSize),
 ];
 
 const cacheOf = (base: Qwen35Base, i: number): LayerCache => {
@@ -59,7 +58,7 @@ export const qwen35Model = (
     nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 4 + base.nLayers * 16,
     buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
-    buildHead: (build, hidden) => languageHead(build, hidden, base.tied),
+    buildHead: (build, hidden) => languageHead(build, hidden),
     vision: visionTowerOf(config, names, base.hiddenSize),
   };
 };

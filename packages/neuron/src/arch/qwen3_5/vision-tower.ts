@@ -40,9 +40,23 @@ const foldFrames =
   };
 
 const linearWeights = (name: string, source: string, nIn: number, nOut: number): WeightSpec[] => [
-  matrix(`${name}.weight`, `${source}.weight`, nIn, nOut),
+  { ...matrix(`${name}.weight`, `${source}.weight`, nIn, nOut), role: 'tower' },
   vector(`${name}.bias`, `${source}.bias`, nOut),
 ];
+
+/** Queries, keys and values are one tensor, or, in some GGUF files, three. */
+const qkvWeights = (block: string, source: string, hidden: number): WeightSpec[] =>
+  linearWeights(`${block}.attn_qkv`, source, hidden, 3 * hidden).map((spec) => ({
+    ...spec,
+    gguf: [
+      {
+        parts: ['q', 'k', 'v'].map((each) => ({
+          name: spec.name.replace('attn_qkv', `attn_${each}`),
+          shape: spec.ne.length === 1 ? [hidden] : [hidden, hidden],
+        })),
+      },
+    ],
+  }));
 
 const normWeights = (name: string, source: string, n: number): WeightSpec[] => [
   vector(`${name}.weight`, `${source}.weight`, n),
@@ -54,7 +68,7 @@ const blockWeights = (from: string, { hidden_size: hidden, intermediate_size: ff
   const to = `v.blk.${i}`;
   return [
     ...normWeights(`${to}.ln1`, `${source}.norm1`, hidden),
-    ...linearWeights(`${to}.attn_qkv`, `${source}.attn.qkv`, hidden, 3 * hidden),
+    ...qkvWeights(to, `${source}.attn.qkv`, hidden),
     ...linearWeights(`${to}.attn_out`, `${source}.attn.proj`, hidden, hidden),
     ...normWeights(`${to}.ln2`, `${source}.norm2`, hidden),
     ...linearWeights(`${to}.ffn_up`, `${source}.mlp.linear_fc1`, hidden, ff),
@@ -69,10 +83,20 @@ const towerWeights = (from: string, tower: Tower): WeightSpec[] => {
     {
       name: 'v.patch_embd.weight',
       ne: [c * p * p, hidden],
-      precision: 'exact',
+      role: 'exact',
       parts: [{ name: `${from}patch_embed.proj.weight`, shape: [hidden, c, t, p, p] }],
       sourceRow: c * t * p * p,
       mapRow: foldFrames(tower),
+      gguf: [
+        {
+          parts: Array.from({ length: t }, (_, frame) => ({
+            name: frame === 0 ? 'v.patch_embd.weight' : `v.patch_embd.weight.${frame}`,
+            shape: [hidden, c, p, p],
+          })),
+          sourceRow: c * p * p,
+          isSum: true,
+        },
+      ],
     },
     vector('v.patch_embd.bias', `${from}patch_embed.proj.bias`, hidden),
     ...Array.from({ length: tower.depth }, (_, i) => blockWeights(from, tower, i)).flat(),
@@ -99,8 +123,9 @@ const checked = (tower: Tower, textHidden: number): { positionSide: number } => 
 /** Null when the config or the checkpoint has no tower. @throws CortexError `model_load_failed` for a broken one. */
 export const visionTowerOf = (config: unknown, names: TensorNames, textHidden: number): VisionTower | null => {
   const { vision_config: tower, image_token_id: imageTokenId } = parseConfigFields(schema, config);
-  const from = ['model.visual.', 'visual.'].find((prefix) => names.has(`${prefix}patch_embed.proj.weight`));
-  if (tower === null || tower === undefined || from === undefined) return null;
+  const from = ['model.visual.', 'visual.'].find((prefix) => names.has(`${prefix}patch_embed.proj.weight`)) ?? '';
+  const hasTower = from !== '' || names.has('v.patch_embd.weight');
+  if (tower === null || tower === undefined || !hasTower) return null;
   if (imageTokenId === null || imageTokenId === undefined) throw badConfig('image_token_id is missing');
   const { positionSide } = checked(tower, textHidden);
   const { hidden_size: hiddenSize, depth, num_heads: nHeads, spatial_merge_size: mergeSize } = tower;
@@ -115,7 +140,7 @@ export const visionTowerOf = (config: unknown, names: TensorNames, textHidden: n
     positionTable: {
       name: 'v.position_embd.weight',
       ne: [hiddenSize, tower.num_position_embeddings],
-      precision: 'exact',
+      role: 'exact',
       parts: [{ name: `${from}pos_embed.weight`, shape: [tower.num_position_embeddings, hiddenSize] }],
     },
     nTensorsMax: 64 + depth * 48,

@@ -42,7 +42,7 @@ export const qwen35Moe: Arch = {
           matrix(`${to}_down_shexp.weight`, `${from}.shared_expert.down_proj.weight`, sharedSize, hiddenSize),
           {
             ...matrix(`${to}_gate_inp_shexp.weight`, `${from}.shared_expert_gate.weight`, hiddenSize, 1),
-            precision: 'exact' as const,
+            role: 'exact' as const,
           },
         ],
         build,

@@ -1,11 +1,12 @@
 import { CortexError } from '@cortex/core';
+import { tensorTypes } from '@cortex/ggml';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Checkpoint, expectShape } from './checkpoint.ts';
+import { SafetensorsCheckpoint, expectShape } from './safetensors-checkpoint.ts';
 
 const fixture = fileURLToPath(new URL('../../../../fixtures/models/qwen3_5-vl-tiny', import.meta.url));
 
@@ -61,7 +62,7 @@ const openFilesIn = (dir: string): readonly string[] =>
 
 /** What opening it fails with. */
 const refusalOf = async (dir: string): Promise<string> => {
-  const error = await Checkpoint.open(dir).then(
+  const error = await SafetensorsCheckpoint.open(dir).then(
     () => null,
     (thrown: unknown) => thrown,
   );
@@ -71,16 +72,16 @@ const refusalOf = async (dir: string): Promise<string> => {
 /** Matches a load failure that says this. */
 const loadFailure = (message: RegExp): RegExp => new RegExp(`^model_load_failed: .*${message.source}`);
 
-describe('Checkpoint', () => {
+describe('a checkpoint of safetensors', () => {
   it('opens every shard of a sharded checkpoint', async () => {
-    using checkpoint = await Checkpoint.open(fixture);
+    using checkpoint = await SafetensorsCheckpoint.open(fixture);
     expect(checkpoint.config).toMatchObject({ model_type: 'qwen3_5' });
     expect(checkpoint.names).toHaveLength(125);
     expect(checkpoint.has('model.visual.pos_embed.weight')).toBe(true);
     expect(checkpoint.has('lm_head.weight')).toBe(false);
     expect(checkpoint.tensor('model.visual.patch_embed.proj.weight')).toEqual({
       name: 'model.visual.patch_embed.proj.weight',
-      dtype: 'F32',
+      type: tensorTypes.f32,
       shape: [144, 3, 2, 16, 16],
       nBytes: 144 * 3 * 2 * 16 * 16 * 4,
     });
@@ -88,7 +89,7 @@ describe('Checkpoint', () => {
 
   it('reads a tensor whole and in parts', async () => {
     const header = { a: tensorOf(0, 8), b: tensorOf(8, 16, 'BF16', [2, 2]), __metadata__: { format: 'pt' } };
-    using checkpoint = await Checkpoint.open(await folderWith(header, 16));
+    using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 16));
     const whole = new Uint8Array(8);
     checkpoint.read(checkpoint.tensor('b'), 0, whole);
     expect([...whole]).toEqual([8, 9, 10, 11, 12, 13, 14, 15]);
@@ -100,7 +101,9 @@ describe('Checkpoint', () => {
   });
 
   it('reads nothing outside the tensor', async () => {
-    using checkpoint = await Checkpoint.open(await folderWith({ a: tensorOf(0, 8), b: tensorOf(8, 16) }, 16));
+    using checkpoint = await SafetensorsCheckpoint.open(
+      await folderWith({ a: tensorOf(0, 8), b: tensorOf(8, 16) }, 16),
+    );
     const tensor = checkpoint.tensor('a');
     for (const offset of [-1, 5, 9, 0.5, Number.NaN, 2 ** 60])
       expect(() => checkpoint.read(tensor, offset, new Uint8Array(4))).toThrow(
@@ -109,7 +112,7 @@ describe('Checkpoint', () => {
   });
 
   it('reads nothing once closed', async () => {
-    const checkpoint = await Checkpoint.open(await folderWith({ a: tensorOf(0, 8) }, 8));
+    const checkpoint = await SafetensorsCheckpoint.open(await folderWith({ a: tensorOf(0, 8) }, 8));
     const tensor = checkpoint.tensor('a');
     checkpoint.close();
     checkpoint.close();
@@ -117,7 +120,7 @@ describe('Checkpoint', () => {
   });
 
   it('says which tensor is missing from which checkpoint', async () => {
-    using checkpoint = await Checkpoint.open(fixture);
+    using checkpoint = await SafetensorsCheckpoint.open(fixture);
     expect(() => checkpoint.tensor('lm_head.weight')).toThrow(
       expect.objectContaining({
         code: 'model_load_failed',
@@ -128,7 +131,7 @@ describe('Checkpoint', () => {
 
   it('refuses a type that it does not read only when that tensor is asked for', async () => {
     const header = { a: tensorOf(0, 8), scaled: tensorOf(8, 12, 'F8_E4M3', [4]), odd: tensorOf(12, 13, 'X9', [2]) };
-    using checkpoint = await Checkpoint.open(await folderWith(header, 16));
+    using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 16));
     expect(checkpoint.has('scaled')).toBe(true);
     expect(checkpoint.tensor('a').nBytes).toBe(8);
     expect(() => checkpoint.tensor('scaled')).toThrow(/"scaled" of checkpoint .* is of type "F8_E4M3".*not supported/);
@@ -137,7 +140,7 @@ describe('Checkpoint', () => {
 
   it('says what became of a file that is cut while it is open', async () => {
     const dir = await folderWith({ a: tensorOf(0, 8), b: tensorOf(8, 64) }, 64);
-    using checkpoint = await Checkpoint.open(dir);
+    using checkpoint = await SafetensorsCheckpoint.open(dir);
     await truncate(join(dir, 'model.safetensors'), 120);
     expect(() => checkpoint.read(checkpoint.tensor('b'), 0, new Uint8Array(56))).toThrow(
       expect.objectContaining({
@@ -155,7 +158,7 @@ describe('Checkpoint', () => {
     expect(await refusalOf(dir)).toMatch(loadFailure(/too short/));
     expect(openFilesIn(dir)).toEqual([]);
     await writeFile(join(dir, 'bad.safetensors'), fileOf({ b: tensorOf(0, 8) }, 8));
-    const checkpoint = await Checkpoint.open(dir);
+    const checkpoint = await SafetensorsCheckpoint.open(dir);
     expect(openFilesIn(dir)).toHaveLength(2);
     checkpoint.close();
     expect(openFilesIn(dir)).toEqual([]);
@@ -218,13 +221,13 @@ describe('a hostile header', () => {
 
   it('cannot flood a message with a name', async () => {
     const dir = await folderWith({ ['x'.repeat(1_000_000)]: 1 });
-    const error = await Checkpoint.open(dir).catch((thrown: unknown) => thrown);
+    const error = await SafetensorsCheckpoint.open(dir).catch((thrown: unknown) => thrown);
     expect((error as Error).message.length).toBeLessThan(400);
   });
 
   it('may have empty tensors on a border', async () => {
     const header = { a: tensorOf(0, 8), none: tensorOf(8, 8, 'F32', [0, 5]), b: tensorOf(8, 16) };
-    using checkpoint = await Checkpoint.open(await folderWith(header, 16));
+    using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 16));
     expect(checkpoint.tensor('none').nBytes).toBe(0);
   });
 });
@@ -240,7 +243,7 @@ describe('the files of a checkpoint', () => {
       'one.safetensors': one,
       'two.safetensors': two,
     });
-    using checkpoint = await Checkpoint.open(dir);
+    using checkpoint = await SafetensorsCheckpoint.open(dir);
     expect(checkpoint.names).toEqual(['a', 'b']);
   });
 
@@ -248,13 +251,13 @@ describe('the files of a checkpoint', () => {
     const dir = await folderOf({ 'adapter_model.safetensors': 'not looked at' });
     await writeFile(join(root, 'blob'), one);
     await symlink(join(root, 'blob'), join(dir, 'weights.safetensors'));
-    using checkpoint = await Checkpoint.open(dir);
+    using checkpoint = await SafetensorsCheckpoint.open(dir);
     expect(checkpoint.names).toEqual(['a']);
   });
 
   it('may be a whole set of shards without an index', async () => {
     const [first, second] = ['x-00001-of-00002.safetensors', 'x-00002-of-00002.safetensors'];
-    using checkpoint = await Checkpoint.open(await folderOf({ [first]: one, [second]: two }));
+    using checkpoint = await SafetensorsCheckpoint.open(await folderOf({ [first]: one, [second]: two }));
     expect(checkpoint.names).toEqual(['a', 'b']);
     expect(await refusalOf(await folderOf({ [first]: one, 'x-00003-of-00002.safetensors': two }))).toMatch(
       loadFailure(/2 \*\.safetensors files/),
@@ -318,7 +321,7 @@ describe('the files of a checkpoint', () => {
 
 describe('expectShape', () => {
   it('names the tensor, its shape and the one wanted', () => {
-    const tensor = { name: 'a.weight', dtype: 'F32', shape: [3, 4], nBytes: 48 } as const;
+    const tensor = { name: 'a.weight', type: tensorTypes.f32, shape: [3, 4], nBytes: 48 } as const;
     expect(() => expectShape(tensor, [3, 4])).not.toThrow();
     for (const wanted of [[4, 3], [3], [3, 4, 1]])
       expect(() => expectShape(tensor, wanted)).toThrow(

@@ -1,0 +1,167 @@
+/**
+ * Where each weight comes from, as which type it is stored, and in which memory: decided for the whole model before
+ * anything is allocated or read.
+ */
+import { CortexError } from '@cortex/core';
+import {
+  supportsRows,
+  takesWeight,
+  tensorTypes,
+  weightBufferTypes,
+  type BufferType,
+  type Device,
+  type TensorType,
+} from '@cortex/ggml';
+import type { Checkpoint, MappedBytes } from './checkpoint.ts';
+import { partOf, rowsOf, type CheckpointPart, type WeightForm, type WeightSpec } from './weight-spec.ts';
+import { fittingType, isQuantised, weightTypeOf, type WeightType } from './weight-types.ts';
+
+export type WeightPlace =
+  | {
+      readonly kind: 'buffer';
+      readonly type: BufferType;
+      /** Written at once or not at all. */ readonly isWhole: boolean;
+    }
+  /** The file's own pages. */
+  | { readonly kind: 'mapped'; readonly bytes: MappedBytes }
+  /** Another weight of the same values and type. */
+  | { readonly kind: 'shared'; readonly with: string };
+
+export interface WeightPlan {
+  readonly spec: WeightSpec;
+  readonly form: WeightForm;
+  readonly type: TensorType;
+  readonly place: WeightPlace;
+}
+
+/** Addresses that the CPU's kernels may be given. */
+const mappedAlignment = 32n;
+
+const withoutOnes = (shape: readonly number[]): readonly number[] => shape.filter((n) => n !== 1);
+
+const sameShape = (a: readonly number[], b: readonly number[]): boolean => {
+  const [x, y] = [withoutOnes(a), withoutOnes(b)];
+  return x.length === y.length && x.every((n, i) => n === y[i]);
+};
+
+const shown = (dims: readonly number[]): string => `[${dims.join(', ')}]`;
+
+const checkPart = (checkpoint: Checkpoint, { name, shape }: CheckpointPart): void => {
+  const tensor = checkpoint.tensor(name);
+  if (sameShape(tensor.shape, shape)) return;
+  throw new CortexError(
+    'model_load_failed',
+    `tensor ${name} is ${shown(tensor.shape)}, the configuration makes it ${shown(shape)}`,
+  );
+};
+
+/** The form in which this checkpoint has the weight. @throws CortexError `model_load_failed`: missing, or another shape. */
+export const formIn = (checkpoint: Checkpoint, spec: WeightSpec): WeightForm => {
+  const usual: WeightForm = checkpoint.format === 'gguf' ? { parts: [partOf(spec)] } : spec;
+  const others = checkpoint.format === 'gguf' ? (spec.gguf ?? []) : [];
+  const isThere = ({ parts }: WeightForm): boolean => parts.every(({ name }) => checkpoint.has(name));
+  const form = [...others, usual].find(isThere) ?? usual;
+  rowsOf(spec, form);
+  for (const part of form.parts) checkPart(checkpoint, part);
+  return form;
+};
+
+/** Type of the weight's rows in the checkpoint; f32 where its parts differ. */
+export const sourceTypeOf = (checkpoint: Checkpoint, { parts }: WeightForm): TensorType => {
+  const types = new Set(parts.map(({ name }) => checkpoint.tensor(name).type));
+  const [only] = types;
+  return only === undefined || types.size > 1 ? tensorTypes.f32 : only;
+};
+
+const isPlain = ({ parts, rowOrder, mapRow, isSum }: WeightForm): boolean =>
+  parts.length === 1 && rowOrder === undefined && mapRow === undefined && isSum !== true;
+
+/** The file's own bytes of the weight where it holds them as they are wanted. */
+export const mappedBytesOf = (checkpoint: Checkpoint, form: WeightForm, type: TensorType): MappedBytes | null => {
+  const [part] = form.parts;
+  if (part === undefined || !isPlain(form)) return null;
+  const tensor = checkpoint.tensor(part.name);
+  return tensor.type === type ? checkpoint.mapped(tensor) : null;
+};
+
+export interface PlanOptions {
+  readonly device: Device;
+  readonly wanted: WeightType;
+}
+
+class WeightPlanner {
+  readonly #checkpoint: Checkpoint;
+  readonly #device: Device;
+  readonly #wanted: WeightType;
+  readonly #faster: readonly BufferType[];
+  readonly #byName = new Map<string, WeightPlan>();
+  /** A model has hundreds of weights of a few shapes. */
+  readonly #answers = new Map<string, BufferType | null>();
+
+  constructor(checkpoint: Checkpoint, { device, wanted }: PlanOptions) {
+    this.#checkpoint = checkpoint;
+    this.#device = device;
+    this.#wanted = wanted;
+    this.#faster = weightBufferTypes(device);
+  }
+
+  plan(spec: WeightSpec): WeightPlan {
+    const form = formIn(this.#checkpoint, spec);
+    const source = sourceTypeOf(this.#checkpoint, form);
+    const type = this.#typeOf(spec, source);
+    const plan: WeightPlan = { spec, form, type, place: this.#placeOf(spec, form, type) };
+    this.#byName.set(spec.name, plan);
+    return plan;
+  }
+
+  #typeOf(spec: WeightSpec, source: TensorType): TensorType {
+    const rowLength = spec.ne[0] ?? 1;
+    const isHost = this.#device.type === 'cpu';
+    const type = weightTypeOf(this.#wanted, { role: spec.role, rowLength, source, isHost });
+    if (isQuantised(source) && isQuantised(type) && type !== source) throw quantisedAlready(this.#wanted, source);
+    if (spec.role !== 'embedding') return type;
+    // Some devices take no rows out of some types.
+    const finer = [type, fittingType(tensorTypes.q8_0, rowLength), tensorTypes.f16];
+    return finer.find((candidate) => supportsRows(this.#device, candidate, spec.ne)) ?? tensorTypes.f32;
+  }
+
+  #placeOf(spec: WeightSpec, form: WeightForm, type: TensorType): WeightPlace {
+    const faster = spec.role === 'exact' || spec.role === 'embedding' ? null : this.#fasterFor(type, spec.ne);
+    if (faster !== null) return { kind: 'buffer', type: faster, isWhole: true };
+    const tied = spec.tiedTo === undefined ? undefined : this.#byName.get(spec.tiedTo);
+    if (tied?.type === type) return { kind: 'shared', with: tied.spec.name };
+    const bytes = this.#device.type === 'cpu' ? mappedBytesOf(this.#checkpoint, form, type) : null;
+    if (bytes !== null && bytes.address % mappedAlignment === 0n) return { kind: 'mapped', bytes };
+    return { kind: 'buffer', type: this.#device.bufferType, isWhole: false };
+  }
+
+  #fasterFor(type: TensorType, ne: readonly number[]): BufferType | null {
+    const key = `${type.name} ${ne.join(' ')}`;
+    const known = this.#answers.get(key);
+    if (known !== undefined) return known;
+    const found = this.#faster.find((bufferType) => takesWeight(this.#device, bufferType, type, ne)) ?? null;
+    this.#answers.set(key, found);
+    return found;
+  }
+}
+
+const quantisedAlready = (wanted: WeightType, source: TensorType): CortexError =>
+  new CortexError(
+    'unsupported_parameter',
+    `the weights are quantised already (${source.name}): load them without quant, not as ${wanted}`,
+    { param: 'quant' },
+  );
+
+/**
+ * A plan for every weight, in the order of `specs`.
+ * @throws CortexError `model_load_failed` for missing or misshapen tensors, `unsupported_parameter` for quantised ones
+ * that are to be quantised otherwise.
+ */
+export const planWeights = (
+  checkpoint: Checkpoint,
+  specs: readonly WeightSpec[],
+  options: PlanOptions,
+): readonly WeightPlan[] => {
+  const planner = new WeightPlanner(checkpoint, options);
+  return specs.map((spec) => planner.plan(spec));
+};
