@@ -30,7 +30,7 @@ describe.each(files)('schemas/%s.schema.json', (name, schema, title) => {
   const text = configJsonSchema(schema, title);
   const root = JSON.parse(text) as Node;
 
-  it('is the schema that the program parses with (vitest -u writes it anew)', async () => {
+  it('is the schema that the program parses with (-u after the path writes it anew)', async () => {
     await expect(text).toMatchFileSnapshot(`../../../../schemas/${name}.schema.json`);
   });
 
