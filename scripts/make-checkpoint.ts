@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import {
   qwen3Shaped06b,
+  qwen35Shaped08b,
   tinyQwen3,
   tinyQwen35,
   tinyQwen35Moe,
@@ -18,11 +19,12 @@ const kinds: Readonly<Record<string, () => GeneratedModel>> = {
   'qwen3_5-moe-tiny': () => tinyQwen35Moe({ vision: false }),
   'qwen3_5-moe-vl-tiny': () => tinyQwen35Moe({ vision: true }),
   'qwen3-0.6b': qwen3Shaped06b,
+  'qwen3_5-0.8b': qwen35Shaped08b,
 };
 
 const usage = `make-checkpoint [--dtype F32|F16|BF16] [--seed N] [--shards N] KIND DIR
 KIND is one of: ${Object.keys(kinds).join(', ')}
-The type is F32 unless given, BF16 for qwen3-0.6b.`;
+The type is F32 unless given, BF16 for the two large ones.`;
 
 const main = async (): Promise<void> => {
   const { values, positionals } = parseArgs({
@@ -35,7 +37,7 @@ const main = async (): Promise<void> => {
   });
   const [kind = '', dir = ''] = positionals;
   const make = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
-  const dtype = values.dtype ?? (kind === 'qwen3-0.6b' ? 'BF16' : 'F32');
+  const dtype = values.dtype ?? (kind.endsWith('b') ? 'BF16' : 'F32');
   const [seed, nShards] = [Number(values.seed), Number(values.shards)];
   const isDtype = dtype === 'F32' || dtype === 'F16' || dtype === 'BF16';
   const areCounts = Number.isInteger(seed) && seed >= 0 && seed < 2 ** 21 && Number.isInteger(nShards) && nShards >= 1;

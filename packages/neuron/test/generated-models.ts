@@ -230,7 +230,23 @@ export const qwen3Shaped06b = (): GeneratedModel => {
 
 // Qwen3.5
 
-const hybrid = {
+interface HybridSizes extends AttentionSizes {
+  readonly layerTypes: readonly ('linear_attention' | 'full_attention')[];
+  readonly ff: number;
+  readonly delta: {
+    readonly nKeyHeads: number;
+    readonly nValueHeads: number;
+    readonly headDim: number;
+    readonly kernel: number;
+  };
+  readonly rotaryFactor: number;
+  readonly sections: readonly [number, number, number];
+  readonly vocab: number;
+  readonly contextMax: number;
+  readonly std?: number;
+}
+
+const tinyHybrid: HybridSizes = {
   hidden: 192,
   nHeads: 6,
   nHeadsKv: 2,
@@ -238,41 +254,44 @@ const hybrid = {
   layerTypes: ['linear_attention', 'linear_attention', 'full_attention', 'linear_attention', 'full_attention'],
   ff: 352,
   delta: { nKeyHeads: 2, nValueHeads: 6, headDim: 64, kernel: 4 },
-} as const;
+  rotaryFactor: 0.5,
+  sections: [6, 5, 5],
+  vocab: vocabSize,
+  contextMax: 4096,
+};
 
-const deltaNet = (prefix: string): readonly TensorSpec[] => {
-  const { hidden, delta } = hybrid;
+const deltaNet = (prefix: string, { hidden, delta, std }: HybridSizes): readonly TensorSpec[] => {
   const nKey = delta.nKeyHeads * delta.headDim;
   const nValue = delta.nValueHeads * delta.headDim;
   const nConv = 2 * nKey + nValue;
   return [
-    linear(`${prefix}.in_proj_qkv`, nConv, hidden),
-    linear(`${prefix}.in_proj_z`, nValue, hidden),
-    linear(`${prefix}.in_proj_b`, delta.nValueHeads, hidden),
-    linear(`${prefix}.in_proj_a`, delta.nValueHeads, hidden),
+    linear(`${prefix}.in_proj_qkv`, nConv, hidden, std),
+    linear(`${prefix}.in_proj_z`, nValue, hidden, std),
+    linear(`${prefix}.in_proj_b`, delta.nValueHeads, hidden, std),
+    linear(`${prefix}.in_proj_a`, delta.nValueHeads, hidden, std),
     tensor(`${prefix}.conv1d.weight`, [nConv, 1, delta.kernel], normal(0.3)),
     // With these a head forgets within some tokens to some hundreds: neither all at once nor never.
     { ...tensor(`${prefix}.A_log`, [delta.nValueHeads], { kind: 'log_uniform', min: 0.5, max: 4 }), isF32Always: true },
     tensor(`${prefix}.dt_bias`, [delta.nValueHeads], { kind: 'uniform', min: -6, max: -1 }),
     { ...tensor(`${prefix}.norm.weight`, [delta.headDim], plainNorm), isF32Always: true },
-    linear(`${prefix}.out_proj`, hidden, nValue),
+    linear(`${prefix}.out_proj`, hidden, nValue, std),
   ];
 };
 
-const hybridTensors = (prefix: string, feedForward: FeedForward): readonly TensorSpec[] => [
-  linear(`${prefix}.embed_tokens`, vocabSize, hybrid.hidden),
+const hybridTensors = (prefix: string, hybrid: HybridSizes, feedForward: FeedForward): readonly TensorSpec[] => [
+  linear(`${prefix}.embed_tokens`, hybrid.vocab, hybrid.hidden, hybrid.std),
   ...layers(hybrid.layerTypes.length, (i) => [
     tensor(`${prefix}.layers.${i}.input_layernorm.weight`, [hybrid.hidden], offsetNorm),
     ...(hybrid.layerTypes[i] === 'full_attention'
       ? attention(`${prefix}.layers.${i}.self_attn`, { ...hybrid, norm: offsetNorm, isGated: true })
-      : deltaNet(`${prefix}.layers.${i}.linear_attn`)),
+      : deltaNet(`${prefix}.layers.${i}.linear_attn`, hybrid)),
     tensor(`${prefix}.layers.${i}.post_attention_layernorm.weight`, [hybrid.hidden], offsetNorm),
     ...feedForward(`${prefix}.layers.${i}.mlp`, hybrid.hidden),
   ]),
   tensor(`${prefix}.norm.weight`, [hybrid.hidden], offsetNorm),
 ];
 
-const hybridConfig = {
+const hybridConfig = (hybrid: HybridSizes) => ({
   attention_bias: false,
   attention_dropout: 0,
   attn_output_gate: true,
@@ -287,21 +306,21 @@ const hybridConfig = {
   linear_num_value_heads: hybrid.delta.nValueHeads,
   linear_value_head_dim: hybrid.delta.headDim,
   mamba_ssm_dtype: 'float32',
-  max_position_embeddings: 4096,
+  max_position_embeddings: hybrid.contextMax,
   num_attention_heads: hybrid.nHeads,
   num_hidden_layers: hybrid.layerTypes.length,
   num_key_value_heads: hybrid.nHeadsKv,
   rms_norm_eps: normEps,
   rope_parameters: {
     mrope_interleaved: true,
-    mrope_section: [6, 5, 5],
-    partial_rotary_factor: 0.5,
+    mrope_section: hybrid.sections,
+    partial_rotary_factor: hybrid.rotaryFactor,
     rope_theta: 10_000_000,
     rope_type: 'default',
   },
   use_cache: true,
-  vocab_size: vocabSize,
-};
+  vocab_size: hybrid.vocab,
+});
 
 const tower = { depth: 2, hidden: 144, nHeads: 2, ff: 304, channels: 3, patch: 16, nFrames: 2, merge: 2, grid: 24 };
 
@@ -327,7 +346,7 @@ const towerTensors = (prefix: string): readonly TensorSpec[] => {
     ]),
     ...affine(`${prefix}.merger.norm`, [hidden], plainNorm),
     ...affine(`${prefix}.merger.linear_fc1`, [merged, merged], normal(0.05)),
-    ...affine(`${prefix}.merger.linear_fc2`, [hybrid.hidden, merged], normal(0.05)),
+    ...affine(`${prefix}.merger.linear_fc2`, [tinyHybrid.hidden, merged], normal(0.05)),
   ];
 };
 
@@ -341,7 +360,7 @@ const towerConfig = (modelType: string) => ({
   model_type: modelType,
   num_heads: tower.nHeads,
   num_position_embeddings: tower.grid ** 2,
-  out_hidden_size: hybrid.hidden,
+  out_hidden_size: tinyHybrid.hidden,
   patch_size: tower.patch,
   spatial_merge_size: tower.merge,
   temporal_patch_size: tower.nFrames,
@@ -351,19 +370,21 @@ interface HybridForm extends VisionOption {
   readonly modelType: string;
   /** Beginning of the class names. */
   readonly className: string;
+  readonly sizes?: HybridSizes;
   readonly textConfig: Readonly<Record<string, unknown>>;
   readonly isTied: boolean;
   readonly feedForward: FeedForward;
 }
 
 const hybridModel = ({ vision, modelType, className, isTied, ...form }: HybridForm): GeneratedModel => {
+  const sizes = form.sizes ?? tinyHybrid;
   const tie = { tie_word_embeddings: isTied };
-  const text = { model_type: `${modelType}_text`, ...hybridConfig, ...form.textConfig, ...tie };
-  const head = isTied ? [] : [linear('lm_head', vocabSize, hybrid.hidden)];
+  const text = { model_type: `${modelType}_text`, ...hybridConfig(sizes), ...form.textConfig, ...tie };
+  const head = isTied ? [] : [linear('lm_head', sizes.vocab, sizes.hidden)];
   if (!vision) {
     return {
       config: { architectures: [`${className}ForCausalLM`], ...text },
-      tensors: [...hybridTensors('model', form.feedForward), ...head],
+      tensors: [...hybridTensors('model', sizes, form.feedForward), ...head],
       hasVision: false,
     };
   }
@@ -379,7 +400,11 @@ const hybridModel = ({ vision, modelType, className, isTied, ...form }: HybridFo
       video_token_id: 633,
       ...tie,
     },
-    tensors: [...hybridTensors('model.language_model', form.feedForward), ...towerTensors('model.visual'), ...head],
+    tensors: [
+      ...hybridTensors('model.language_model', sizes, form.feedForward),
+      ...towerTensors('model.visual'),
+      ...head,
+    ],
     hasVision: true,
   };
 };
@@ -390,10 +415,38 @@ export const tinyQwen35 = ({ vision }: VisionOption): GeneratedModel =>
     vision,
     modelType: 'qwen3_5',
     className: 'Qwen3_5',
-    textConfig: { intermediate_size: hybrid.ff },
+    textConfig: { intermediate_size: tinyHybrid.ff },
     isTied: true,
-    feedForward: (prefix, hidden) => mlp(prefix, hidden, hybrid.ff),
+    feedForward: (prefix, hidden) => mlp(prefix, hidden, tinyHybrid.ff),
   });
+
+/** Qwen3.5-0.8B's sizes without its tower: 0.75 G weights, 1.5 GB in BF16. */
+export const qwen35Shaped08b = (): GeneratedModel => {
+  const std = 0.02;
+  const sizes: HybridSizes = {
+    hidden: 1024,
+    nHeads: 8,
+    nHeadsKv: 2,
+    headDim: 256,
+    layerTypes: Array.from({ length: 24 }, (_, i) => (i % 4 === 3 ? 'full_attention' : 'linear_attention')),
+    ff: 3584,
+    delta: { nKeyHeads: 16, nValueHeads: 16, headDim: 128, kernel: 4 },
+    rotaryFactor: 0.25,
+    sections: [11, 11, 10],
+    vocab: 248_320,
+    contextMax: 262_144,
+    std,
+  };
+  return hybridModel({
+    vision: false,
+    modelType: 'qwen3_5',
+    className: 'Qwen3_5',
+    sizes,
+    textConfig: { intermediate_size: sizes.ff },
+    isTied: true,
+    feedForward: (prefix, hidden) => mlp(prefix, hidden, sizes.ff, std),
+  });
+};
 
 /** The same with 7 experts of which 3 are used, and a shared one; untied. */
 export const tinyQwen35Moe = ({ vision, experts = 'fused' }: VisionOption & ExpertsOption): GeneratedModel => {

@@ -87,7 +87,7 @@ const tensorOf = (plan: TensorPlan, type: TensorType, checkpoint: CheckpointValu
 const fiveDigits = (n: number): string => String(n).padStart(5, '0');
 
 /** Names of a model's split files, of which the first is the one to open. */
-export const splitPaths = (path: string, nSplits: number): readonly string[] =>
+const splitPaths = (path: string, nSplits: number): readonly string[] =>
   nSplits === 1
     ? [path]
     : Array.from(
