@@ -66,15 +66,6 @@ export class ClientReply {
     if (!this.opened) this.#res.writeHead(200, { ...headers, ...this.#headers });
   }
 
-  /** Several writes as one packet. */
-  cork(): void {
-    this.#res.cork();
-  }
-
-  uncork(): void {
-    this.#res.uncork();
-  }
-
   write(piece: Buffer | string): void {
     if (piece.length === 0) return;
     this.#keepalive?.refresh();

@@ -41,6 +41,13 @@ const renderFor = (exchange: Exchange): Render => {
 const saidNothing = (node: string): CortexError =>
   new CortexError('upstream_error', `node ${node} said it was done before it had answered`, { facts: { node } });
 
+const joined = (pieces: readonly Piece[]): Piece => {
+  const [only = ''] = pieces;
+  if (pieces.length <= 1) return only;
+  if (pieces.every((piece) => typeof piece === 'string')) return pieces.join('');
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
+};
+
 export class StreamRelay implements Relay {
   readonly #exchange: Exchange;
   readonly #settings: ProxySettings;
@@ -50,6 +57,7 @@ export class StreamRelay implements Relay {
   readonly #render: Render;
   readonly #frames = new SseFrames();
   readonly #held: { readonly frame: SseFrame; readonly heard: Heard }[] = [];
+  #out: Piece[] = [];
   #settle: Settle | null = null;
   #call: NodeCall | null = null;
   #nodeHeaders: IncomingHttpHeaders = {};
@@ -96,12 +104,10 @@ export class StreamRelay implements Relay {
     if (this.#done) return;
     const { reply } = this.#exchange;
     this.#watch.alive();
-    const frames = this.#frames.push(chunk);
-    if (frames.length > 1) reply.cork();
     try {
-      for (const frame of frames) if (!this.#done) this.#take(frame);
+      for (const frame of this.#frames.push(chunk)) if (!this.#done) this.#take(frame);
     } finally {
-      if (frames.length > 1) reply.uncork();
+      this.#flush();
     }
     if (reply.full && !this.#done) this.#waitForClient();
   }
@@ -143,16 +149,15 @@ export class StreamRelay implements Relay {
     if (heard.kind === 'done') {
       if (this.#tap.firstTokenMs === null) throw saidNothing(this.#node);
       this.#commit();
-      const last = this.#render(frame, heard);
+      this.#out.push(this.#render(frame, heard));
       this.#done = true;
       // Whoever reads the record may do so as soon as the client has the end.
       this.#record();
-      reply.end(last);
       this.#watch.expect('end of its stream', closeMs);
       return;
     }
     if (this.#committed) {
-      reply.write(this.#render(frame, heard));
+      this.#out.push(this.#render(frame, heard));
       return;
     }
     if (heard.kind === 'alive') {
@@ -170,11 +175,20 @@ export class StreamRelay implements Relay {
     const { reply, translation } = this.#exchange;
     // Rendered only now: a translator has not yet seen anything of a node that fails before this.
     const pieces = this.#held.map(({ frame, heard }) => this.#render(frame, heard));
+    this.#out.push(...pieces);
     this.#held.length = 0;
     this.#committed = true;
     const nodeHeaders = translation.reply.kind === 'passthrough' ? answerHeaders(this.#nodeHeaders) : {};
     reply.open({ ...sseHeaders, ...nodeHeaders });
-    for (const piece of pieces) reply.write(piece);
     this.#watch.expect('further token', this.#settings.tokenGapTimeoutMs);
+  }
+
+  /** What came together goes out together: one write, however many events. */
+  #flush(): void {
+    const { reply } = this.#exchange;
+    const piece = joined(this.#out);
+    this.#out = [];
+    if (this.#done) reply.end(piece);
+    else reply.write(piece);
   }
 }

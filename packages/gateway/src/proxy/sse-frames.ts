@@ -20,8 +20,7 @@ const frameBytesMax = 64 * 1024 * 1024;
 
 const valueAfter = (line: string, start: number): string => line.slice(line[start] === ' ' ? start + 1 : start);
 
-const readFrame = (bytes: Buffer): SseFrame => {
-  const text = bytes.toString('utf8');
+const readFrame = (bytes: Buffer, text = bytes.toString('utf8')): SseFrame => {
   let data: string | null = null;
   let comment: string | null = null;
   for (const line of text.split(/\r\n|\n|\r/)) {
@@ -32,6 +31,34 @@ const readFrame = (bytes: Buffer): SseFrame => {
     else if (line.startsWith(':')) comment = valueAfter(line, 1);
   }
   return { bytes, data, comment };
+};
+
+/** One event as nearly all are, `data: …` and two line feeds, without looking for other lines. */
+const readSimple = (bytes: Buffer, text: string): SseFrame => {
+  const isOneLine = text.startsWith('data: ') && text.indexOf('\n') === text.length - 2;
+  return isOneLine ? { bytes, data: text.slice(6, -2), comment: null } : readFrame(bytes, text);
+};
+
+/**
+ * The events of a chunk that holds whole ones only, as nodes mostly send them: decoded at once and cut as text, which
+ * is several times as fast as looking at each byte.
+ * @returns null when it is no such chunk, or its characters can't be counted as bytes
+ */
+const readWhole = (chunk: Buffer): SseFrame[] | null => {
+  const { length } = chunk;
+  if (length < 2 || chunk[length - 1] !== lf || chunk[length - 2] !== lf) return null;
+  const text = chunk.toString('utf8');
+  if (text.includes('\r')) return null;
+  let end = text.indexOf('\n\n') + 2;
+  if (end === text.length) return [readSimple(chunk, text)];
+  if (text.length !== length) return null;
+  const frames: SseFrame[] = [];
+  for (let start = 0; start < length; start = end) {
+    const found = text.indexOf('\n\n', start);
+    end = found < 0 ? length : found + 2;
+    frames.push(readSimple(chunk.subarray(start, end), text.slice(start, end)));
+  }
+  return frames;
 };
 
 export class SseFrames {
@@ -47,6 +74,11 @@ export class SseFrames {
 
   /** The events that `chunk` completes, in order. @throws CortexError `upstream_error` for an event without end. */
   push(chunk: Buffer): SseFrame[] {
+    const atStart = this.#pendingBytes === 0 && this.#lineIsEmpty && !this.#afterCr;
+    return (atStart ? readWhole(chunk) : null) ?? this.#scan(chunk);
+  }
+
+  #scan(chunk: Buffer): SseFrame[] {
     const frames: SseFrame[] = [];
     let start = 0;
     for (let i = 0; i < chunk.length; i += 1) {

@@ -52,7 +52,8 @@ const saysSomething = (choice: unknown): boolean => {
   if (says(choice['text']) || typeof choice['finish_reason'] === 'string') return true;
   const { delta } = choice;
   if (!isObject(delta)) return false;
-  return Object.entries(delta).some(([key, value]) => key !== 'role' && says(value));
+  for (const key in delta) if (key !== 'role' && says(delta[key])) return true;
+  return false;
 };
 
 export class StreamTap {
