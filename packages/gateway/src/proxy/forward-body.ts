@@ -1,7 +1,7 @@
 /** The bytes a node is sent: the client's own wherever that is possible. */
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
-import { rewriteMembers } from './rewrite-members.ts';
+import { prependMembers, rewriteMembers } from './rewrite-members.ts';
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -30,5 +30,7 @@ export const forwardBody = (exchange: Exchange, request: JsonObject, modelId: st
   const untouched = exchange.translation.reply.kind === 'passthrough' && request === exchange.translation.request;
   if (!untouched) return Buffer.from(JSON.stringify({ ...request, ...Object.fromEntries(changes) }));
   if (changes.size === 0) return exchange.rawBody;
-  return rewriteMembers(exchange.rawBody, new Map([...changes].map(([key, value]) => [key, JSON.stringify(value)])));
+  const texts = new Map([...changes].map(([key, value]) => [key, JSON.stringify(value)]));
+  for (const key of texts.keys()) if (request[key] !== undefined) return rewriteMembers(exchange.rawBody, texts);
+  return prependMembers(exchange.rawBody, texts);
 };

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { rewriteMembers } from './rewrite-members.ts';
+import { prependMembers, rewriteMembers } from './rewrite-members.ts';
 
 const rewrite = (json: string, values: Record<string, unknown>): string =>
   rewriteMembers(
@@ -21,6 +21,11 @@ describe('rewriteMembers', () => {
   it('puts a missing member first', () => {
     expect(rewrite('{"a":1}', { b: [2] })).toBe('{"b":[2],"a":1}');
     expect(rewrite('{ }', { b: 2 })).toBe('{"b":2 }');
+  });
+
+  it('puts members first without looking at the others, when told that they are new', () => {
+    const values = new Map([['b', '[2]']]);
+    expect(prependMembers(Buffer.from(' { "a": 1}'), values).toString()).toBe(' {"b":[2], "a": 1}');
   });
 
   it('does the same as parsing, setting and writing, for any object', () => {

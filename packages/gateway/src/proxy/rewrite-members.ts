@@ -66,6 +66,15 @@ function* members(json: Buffer): Generator<Member> {
   }
 }
 
+const membersText = (values: ReadonlyMap<string, string>): string =>
+  [...values].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(',');
+
+/** For keys that are known not to be there, in an object that has members: nothing of it is looked at. */
+export const prependMembers = (json: Buffer, values: ReadonlyMap<string, string>): Buffer => {
+  const open = json.indexOf(0x7b) + 1;
+  return Buffer.concat([json.subarray(0, open), Buffer.from(`${membersText(values)},`), json.subarray(open)]);
+};
+
 /** `values` maps keys to JSON text. Keys that are not there are put first; a key written twice is replaced twice. */
 export const rewriteMembers = (json: Buffer, values: ReadonlyMap<string, string>): Buffer => {
   const pieces: (Buffer | string)[] = [];
@@ -81,7 +90,7 @@ export const rewriteMembers = (json: Buffer, values: ReadonlyMap<string, string>
     pieces.push(json.subarray(copied, member.valueStart), value);
     copied = member.valueEnd;
   }
-  const added = [...missing].map(([key, value]) => `${JSON.stringify(key)}:${value}`).join(',');
+  const added = membersText(missing);
   const comma = added !== '' && nMembers > 0 ? ',' : '';
   const all = [json.subarray(0, open), added + comma, ...pieces, json.subarray(copied)];
   return Buffer.concat(all.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
