@@ -95,10 +95,12 @@ const listen = async (server: GatewayServer, address: ListenAddress): Promise<st
   return urlOf(address, Number(bound.port === '' ? 80 : bound.port));
 };
 
-/** Lines leave together, at the latest after this: a write for each would cost every request as much as its routing. */
+/** Lines leave together, as soon as these are many or this has passed: a write for each costs as much as routing. */
+const logBytesMin = 64 * 1024;
 const logFlushMs = 200;
 
-const logFile = (): LogDestination => pino.destination({ sync: false, minLength: 4096, periodicFlush: logFlushMs });
+const logFile = (): LogDestination =>
+  pino.destination({ sync: false, minLength: logBytesMin, periodicFlush: logFlushMs });
 
 /** Resolves when both addresses answer. @throws Node's `EADDRINUSE`, `EACCES`, …; then nothing is left open. */
 export const startGateway = async (

@@ -1,5 +1,4 @@
 /** The gateway's HTTP side: hooks that hold for every route, and the routes themselves from one list. */
-import type { IncomingMessage } from 'node:http';
 import fastify, {
   LogController,
   type FastifyBaseLogger,
@@ -26,6 +25,12 @@ import { RunningRequests } from './running-requests.ts';
 declare module 'fastify' {
   interface FastifyContextConfig {
     route?: Route;
+  }
+  interface FastifyRequest {
+    /** Null until it is first asked for. */
+    record: RequestRecord | null;
+    /** Null on an open route. */
+    caller: Caller | null;
   }
 }
 
@@ -93,27 +98,17 @@ const finish = (context: RouteContext, request: FastifyRequest, reply: FastifyRe
   else context.log.info(line, 'request');
 };
 
-const admit = (
-  context: RouteContext,
-  request: FastifyRequest,
-  callers: WeakMap<IncomingMessage, Caller>,
-  browserHosts: readonly string[],
-): void => {
+const admit = (context: RouteContext, request: FastifyRequest, browserHosts: readonly string[]): void => {
   const access = routeOf(request)?.access ?? 'key';
   if (access === 'open') return;
   if (access === 'admin') refuseForeignChange(request.headers);
   const caller = context.keys.identify(request.headers, request.ip);
-  callers.set(request.raw, caller);
+  request.caller = caller;
   if (caller.key === null) refuseRebound(request.headers, browserHosts);
   if (access === 'admin' && !caller.admin) throw new CortexError('forbidden', 'this needs a key with admin = true');
 };
 
-const addHooks = (
-  app: FastifyInstance,
-  context: RouteContext,
-  callers: WeakMap<IncomingMessage, Caller>,
-  options: ServerOptions,
-): void => {
+const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOptions): void => {
   const budget = new BodyBudget(options.bodyBytesMax * bodiesMax);
   const fallback = context.dialects['/v1/messages'];
   app.addHook('onRequest', async (request, reply) => {
@@ -122,7 +117,7 @@ const addHooks = (
     record.inference = route?.dialect !== undefined && route.dialect.upstreamPath !== '/tokenize';
     reply.raw.once('close', () => {
       const endedMs = performance.now();
-      const client = callers.get(request.raw)?.clientId ?? request.ip;
+      const client = request.caller?.clientId ?? request.ip;
       // A client that left is known here before the proxy has settled its account.
       void Promise.resolve(record.work).then(() => {
         budget.give(record.bodyBytes);
@@ -130,7 +125,7 @@ const addHooks = (
       });
     });
     void reply.header('x-request-id', request.id);
-    admit(context, request, callers, options.browserHosts ?? []);
+    admit(context, request, options.browserHosts ?? []);
     if (context.running.draining) {
       void reply.header('connection', 'close');
       if (route?.access !== 'open') context.running.refuseWhenDraining();
@@ -172,28 +167,25 @@ const newApp = (log: FastifyBaseLogger): FastifyInstance =>
   });
 
 export const createServer = (parts: ServerParts, options: ServerOptions): GatewayServer => {
-  const records = new WeakMap<IncomingMessage, RequestRecord>();
-  const callers = new WeakMap<IncomingMessage, Caller>();
   const context: RouteContext = {
     ...parts,
     running: new RunningRequests(),
     startedAt: new Date(),
     recordOf: (request) => {
-      const known = records.get(request.raw);
-      if (known !== undefined) return known;
-      const record = newRecord(performance.now());
-      records.set(request.raw, record);
-      return record;
+      request.record ??= newRecord(performance.now());
+      return request.record;
     },
     callerOf: (request) => {
-      const caller = callers.get(request.raw);
-      if (caller === undefined) throw new Error(`${request.url}: an open route has no caller`);
+      const { caller } = request;
+      if (caller === null) throw new Error(`${request.url}: an open route has no caller`);
       return caller;
     },
   };
   // Its own remarks only: requests are logged by us, in one line each.
   const app = newApp(parts.log.child({}, { level: 'warn' }));
-  addHooks(app, context, callers, options);
+  app.decorateRequest('record', null);
+  app.decorateRequest('caller', null);
+  addHooks(app, context, options);
   for (const route of allRoutes(parts.dialects, options.page ?? builtPage())) {
     const { method, url } = route;
     app.route({ method, url, config: { route }, handler: (request, reply) => route.handle(context, request, reply) });

@@ -6,11 +6,13 @@
 export type Unsubscribe = () => void;
 
 export class Ring<T> {
-  readonly #items: T[] = [];
+  /** By number, from `#oldest` on without a gap. */
+  readonly #items = new Map<number, T>();
   readonly #itemsMax: number;
   readonly #weightMax: number;
   readonly #weigh: (item: T) => number;
   readonly #listeners = new Set<(item: T) => void>();
+  #oldest = 0;
   #weight = 0;
 
   /** Also bounded by the sum of `weigh` over its items when both are given; an item heavier than that is only told. */
@@ -21,9 +23,9 @@ export class Ring<T> {
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    this.#items.set(this.#oldest + this.#items.size, item);
     this.#weight += this.#weigh(item);
-    while (this.#items.length > this.#itemsMax || this.#weight > this.#weightMax) this.#dropOldest();
+    while (this.#items.size > this.#itemsMax || this.#weight > this.#weightMax) this.#dropOldest();
     for (const listener of this.#listeners) {
       try {
         listener(item);
@@ -35,7 +37,7 @@ export class Ring<T> {
 
   /** A copy, oldest first. */
   snapshot(): readonly T[] {
-    return [...this.#items];
+    return [...this.#items.values()];
   }
 
   /** Hears of everything pushed from now on. */
@@ -47,7 +49,9 @@ export class Ring<T> {
   }
 
   #dropOldest(): void {
-    const oldest = this.#items.shift();
+    const oldest = this.#items.get(this.#oldest);
+    this.#items.delete(this.#oldest);
+    this.#oldest += 1;
     if (oldest !== undefined) this.#weight -= this.#weigh(oldest);
   }
 }

@@ -59,22 +59,16 @@ const requestToForward = async (parts: ProxyParts, exchange: Exchange): Promise<
 
 const announce = (exchange: Exchange, lease: Lease): void => {
   const { reply, record } = exchange;
-  const headers = {
-    'x-cortex-node': lease.target.node,
-    'x-cortex-cold-start': String(lease.coldStart),
-    'x-cortex-queue-ms': String(Math.round(record.queueMs)),
-    'x-cortex-load-ms': String(Math.round(record.loadMs)),
-  };
+  const headers: readonly (readonly [string, string])[] = [
+    ['x-cortex-node', lease.target.node],
+    ['x-cortex-cold-start', String(lease.coldStart)],
+    ['x-cortex-queue-ms', String(Math.round(record.queueMs))],
+    ['x-cortex-load-ms', String(Math.round(record.loadMs))],
+  ];
   // A stream that keepalives have opened can't have headers any more.
   if (reply.opened) {
-    reply.write(
-      sseComment(
-        Object.entries(headers)
-          .map(([name, value]) => `${name}=${value}`)
-          .join(' '),
-      ),
-    );
-  } else for (const [name, value] of Object.entries(headers)) reply.header(name, value);
+    reply.write(sseComment(headers.map(([name, value]) => `${name}=${value}`).join(' ')));
+  } else for (const [name, value] of headers) reply.header(name, value);
 };
 
 type Decided = { readonly lease: Lease } | { readonly error: CortexError };
