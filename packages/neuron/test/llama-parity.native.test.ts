@@ -13,7 +13,7 @@ import { argmax } from '../src/sampling/argmax.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe } from './generated-models.ts';
 import { howToInstall, isInstalled } from './peer/llama-addon.ts';
-import { LlamaPeer } from './peer/llama-peer.ts';
+import { EngineProcess, llamaProgram } from './peer/engine-process.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 import { writeGguf, type WriteGgufOptions } from './write-gguf.ts';
 
@@ -31,7 +31,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 const prompt = Int32Array.from({ length: 61 }, (_, i) => (i * 7919 + 13) % 600);
 
-const openTheirs = (peer: LlamaPeer, path: string): Promise<void> =>
+const openTheirs = (peer: EngineProcess, path: string): Promise<void> =>
   peer.open({ path, threads: 1, nSequences: 1, nTokensMax, kvCacheType: 'f32' });
 
 const loadOurs = (host: DeviceHost, dir: string): Promise<DeviceModel> =>
@@ -93,9 +93,9 @@ const cases: readonly Case[] = [
 ];
 
 describe.skipIf(!isInstalled())(`llama.cpp (${howToInstall})`, () => {
-  let peer: LlamaPeer;
+  let peer: EngineProcess;
   beforeAll(() => {
-    peer = LlamaPeer.start();
+    peer = EngineProcess.start(llamaProgram);
   });
   afterAll(() => peer[Symbol.asyncDispose]());
 

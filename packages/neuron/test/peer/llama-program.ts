@@ -1,7 +1,8 @@
-/** The process in which llama.cpp runs for tests and benchmarks: answers a `LlamaCall` at a time, over Node's channel. */
+/** The process in which llama.cpp runs for tests and benchmarks. */
 import { tensorTypes } from '@cortex/ggml';
 import { loadLlama, type Llama, type LlamaContext, type LlamaModel, type LlamaSampler } from './llama-addon.ts';
-import type { Continuation, LlamaAnswers, LlamaCall, LlamaReply } from './llama-calls.ts';
+import { idAt, serveEngine } from './serve-engine.ts';
+import type { Continuation, EngineAnswers, EngineCall } from './engine-calls.ts';
 
 const batchSize = 512;
 
@@ -14,17 +15,17 @@ interface Session {
 
 let llama: Llama | undefined;
 
-const open = async (call: Extract<LlamaCall, { kind: 'open' }>): Promise<Session> => {
+const open = async (call: Extract<EngineCall, { kind: 'open' }>): Promise<Session> => {
   llama ??= await loadLlama();
   const model = await llama.loadModel({ modelPath: call.path });
-  const kvCacheType = tensorTypes[call.kvCacheType].id;
+  const kvCacheType = tensorTypes[call.kvCacheType === 'f32' ? 'f32' : 'f16'].id;
   const context = new llama._bindings.AddonContext(model._model, {
     contextSize: call.nTokensMax,
     sequences: call.nSequences,
     threads: call.threads,
     batchSize,
     // Its flash attention rounds f32 keys and values to f16.
-    flashAttention: call.kvCacheType === 'f16',
+    flashAttention: call.kvCacheType !== 'f32',
     kvCacheKeyType: kvCacheType,
     kvCacheValueType: kvCacheType,
   });
@@ -86,12 +87,10 @@ const prefill = async ({ context }: Session, ids: readonly number[]): Promise<nu
   return performance.now() - start;
 };
 
-const idAt = (stream: number, i: number): number => ((stream * 31 + i) * 7919) % 512;
-
 /** The steps alone: choosing the next token is left out. */
 const decode = async (
   { context }: Session,
-  { nStreams, nPast, nSteps }: Extract<LlamaCall, { kind: 'decode' }>,
+  { nStreams, nPast, nSteps }: Extract<EngineCall, { kind: 'decode' }>,
 ): Promise<readonly number[]> => {
   for (let stream = 0; stream < nStreams; stream++) {
     context.disposeSequence(stream);
@@ -121,7 +120,7 @@ const session = (): Session => {
   return opened;
 };
 
-const answer = async (call: LlamaCall): Promise<LlamaAnswers[keyof LlamaAnswers]> => {
+const answer = async (call: EngineCall): Promise<EngineAnswers[keyof EngineAnswers]> => {
   switch (call.kind) {
     case 'open':
       await opened?.close();
@@ -139,14 +138,4 @@ const answer = async (call: LlamaCall): Promise<LlamaAnswers[keyof LlamaAnswers]
   }
 };
 
-const reply = (message: LlamaReply): void => {
-  process.send?.(message);
-};
-
-process.on('message', (call: LlamaCall) => {
-  answer(call).then(
-    (value) => reply({ kind: 'done', value }),
-    (error: unknown) => reply({ kind: 'failed', message: error instanceof Error ? error.message : String(error) }),
-  );
-});
-process.on('disconnect', () => process.exit(0));
+serveEngine(answer);

@@ -1,28 +1,31 @@
-/** llama.cpp as another program to compare with: a child process that holds one model at a time. */
+/** An engine in a child process, one model at a time: llama.cpp's and our copies of ggml do not share a process. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Continuation, LlamaAnswers, LlamaCall, LlamaReply } from './llama-calls.ts';
+import type { Continuation, EngineAnswers, EngineCall, EngineReply } from './engine-calls.ts';
 
-const program = fileURLToPath(new URL('llama-program.ts', import.meta.url));
+/** llama.cpp's program. */
+export const llamaProgram = new URL('llama-program.ts', import.meta.url);
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 
-export type LlamaPeerOptions = Omit<Extract<LlamaCall, { kind: 'open' }>, 'kind'>;
+export type OpenOptions = Omit<Extract<EngineCall, { kind: 'open' }>, 'kind'>;
 
-export class LlamaPeer implements AsyncDisposable {
+export class EngineProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
 
   private constructor(child: ChildProcess) {
     this.#child = child;
   }
 
-  static start(): LlamaPeer {
+  static start(program: URL): EngineProcess {
     const execArgv = ['--conditions=source', '--import', 'tsx'];
-    return new LlamaPeer(fork(program, { cwd: root, execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
+    return new EngineProcess(
+      fork(fileURLToPath(program), { cwd: root, execArgv, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }),
+    );
   }
 
-  /** In place of the model before. @throws Error when llama.cpp refuses the file; why goes to standard error. */
-  async open(options: LlamaPeerOptions): Promise<void> {
+  /** In place of the model before. @throws Error when the engine refuses it; why goes to standard error. */
+  async open(options: OpenOptions): Promise<void> {
     await this.#ask({ kind: 'open', ...options });
   }
 
@@ -45,7 +48,7 @@ export class LlamaPeer implements AsyncDisposable {
   }
 
   /** Milliseconds of each step. */
-  decode(options: Omit<Extract<LlamaCall, { kind: 'decode' }>, 'kind'>): Promise<readonly number[]> {
+  decode(options: Omit<Extract<EngineCall, { kind: 'decode' }>, 'kind'>): Promise<readonly number[]> {
     return this.#ask({ kind: 'decode', ...options });
   }
 
@@ -56,15 +59,15 @@ export class LlamaPeer implements AsyncDisposable {
     await gone;
   }
 
-  async #ask<Kind extends keyof LlamaAnswers>(
-    call: Extract<LlamaCall, { readonly kind: Kind }>,
-  ): Promise<LlamaAnswers[Kind]> {
+  async #ask<Kind extends keyof EngineAnswers>(
+    call: Extract<EngineCall, { readonly kind: Kind }>,
+  ): Promise<EngineAnswers[Kind]> {
     this.#child.send(call);
     const failed = once(this.#child, 'exit').then(([code]): never => {
-      throw new Error(`llama.cpp ended with ${String(code)} at ${call.kind}`);
+      throw new Error(`the engine ended with ${String(code)} at ${call.kind}`);
     });
-    const [reply] = (await Promise.race([once(this.#child, 'message'), failed])) as [LlamaReply];
-    if (reply.kind === 'failed') throw new Error(`llama.cpp at ${call.kind}: ${reply.message}`);
-    return reply.value as LlamaAnswers[Kind];
+    const [reply] = (await Promise.race([once(this.#child, 'message'), failed])) as [EngineReply];
+    if (reply.kind === 'failed') throw new Error(`${call.kind}: ${reply.message}`);
+    return reply.value as EngineAnswers[Kind];
   }
 }

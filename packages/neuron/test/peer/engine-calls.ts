@@ -1,14 +1,18 @@
-/** What the tests ask of llama.cpp, which runs in a process of its own: two copies of ggml's registry do not share one. */
+/** What tests and benchmarks ask of an engine, ours or llama.cpp, that runs in a process of its own. */
 
-export type LlamaCall =
+export type EngineCall =
   | {
       readonly kind: 'open';
+      /** A GGUF file, or a folder for ours. */
       readonly path: string;
+      /** Ours only: a folder's weights are quantised to it. */
+      readonly quant?: string;
       readonly threads: number;
       readonly nSequences: number;
       /** Of all sequences together. */
       readonly nTokensMax: number;
-      readonly kvCacheType: 'f16' | 'f32';
+      /** What the engine does by itself unless said. */
+      readonly kvCacheType: 'auto' | 'f16' | 'f32';
     }
   | { readonly kind: 'tokenize'; readonly text: string; readonly parseSpecial: boolean }
   /** In an empty sequence; `n` tokens after `ids`, the most likely each time. */
@@ -24,7 +28,7 @@ export interface Continuation {
   readonly logits: readonly number[];
 }
 
-export interface LlamaAnswers {
+export interface EngineAnswers {
   readonly open: null;
   readonly tokenize: readonly number[];
   readonly continue: Continuation;
@@ -32,6 +36,6 @@ export interface LlamaAnswers {
   readonly decode: readonly number[];
 }
 
-export type LlamaReply =
-  | { readonly kind: 'done'; readonly value: LlamaAnswers[keyof LlamaAnswers] }
+export type EngineReply =
+  | { readonly kind: 'done'; readonly value: EngineAnswers[keyof EngineAnswers] }
   | { readonly kind: 'failed'; readonly message: string };
