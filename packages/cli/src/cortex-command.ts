@@ -1,59 +1,64 @@
-/** The `cortex` command line: `serve` and `check-config`. */
-import { relative } from 'node:path';
-import { gatewayVersion, readGatewayConfig, startGateway, type GatewayConfig } from '@cortex/gateway';
+/** The `cortex` command line. A new command is a file in `commands/` and a line here. */
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import type { CommandParts } from './command-parts.ts';
+import { benchCommand } from './commands/bench.ts';
+import { chatCommand } from './commands/chat.ts';
+import { checkConfigCommand } from './commands/check-config.ts';
+import { completeCommand, completionCommand } from './commands/completion.ts';
+import { doctorCommand, probeCommand } from './commands/doctor.ts';
+import { loadCommand } from './commands/load.ts';
+import { modelsCommand } from './commands/models.ts';
+import { pullCommand } from './commands/pull.ts';
+import { serveCommand } from './commands/serve.ts';
+import { statusCommand } from './commands/status.ts';
+import { unloadCommand } from './commands/unload.ts';
+import { upCommand } from './commands/up.ts';
 
-export interface CortexCommandParts {
-  readonly env: Readonly<Record<string, string | undefined>>;
-  untilAskedToStop(): Promise<unknown>;
-}
+const commands: readonly ((parts: CommandParts) => Command)[] = [
+  upCommand,
+  serveCommand,
+  statusCommand,
+  modelsCommand,
+  loadCommand,
+  unloadCommand,
+  pullCommand,
+  chatCommand,
+  benchCommand,
+  doctorCommand,
+  checkConfigCommand,
+];
 
-interface ConfigOption {
-  readonly config: string;
-}
+/** For programs, not shown to people. */
+const hidden: readonly ((parts: CommandParts) => Command)[] = [probeCommand, completeCommand];
 
-const readFrom = (parts: CortexCommandParts, { config }: ConfigOption): Promise<GatewayConfig> =>
-  readGatewayConfig({ file: config, env: parts.env });
-
-const serve = async (parts: CortexCommandParts, options: ConfigOption): Promise<void> => {
-  const gateway = await startGateway(await readFrom(parts, options));
-  // Standard output is the log's.
-  console.error(gateway.startup);
-  await parts.untilAskedToStop();
-  await gateway.close();
+const version = (): string => {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { readonly version: string }).version;
 };
 
-const checkConfig = async (parts: CortexCommandParts, options: ConfigOption): Promise<void> => {
-  const { cortex, models, modelsFile } = await readFrom(parts, options);
-  const nAliases = Object.keys(models.aliases).length;
-  const catalogue =
-    modelsFile === null
-      ? 'no catalogue'
-      : `${models.models.length} models and ${nAliases} aliases in ${relative('', modelsFile)}`;
-  const nodes = `${cortex.neurons.length} neurons, ${cortex.upstreams.length} upstreams, ${cortex.keys.length} keys`;
-  console.log(`${options.config} is fine: ${nodes}, ${catalogue}`);
-};
+const after = `
+Examples:
+  cortex up                        a gateway and a neuron on this machine
+  cortex chat                      talk to the model that is loaded
+  cortex status --watch            what the fleet is doing
 
-export const cortexCommand = (parts: CortexCommandParts): Command => {
+status, models, load, unload, chat and bench ask the gateway at --url, CORTEX_URL or http://127.0.0.1:31313, with the
+key of --api-key or CORTEX_API_KEY. NO_COLOR switches colours off.
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 interrupted.`;
+
+export const cortexCommand = (parts: CommandParts): Command => {
   const program = new Command('cortex')
     .description('One OpenAI- and Anthropic-compatible API over a fleet of GPU hosts.')
-    .version(gatewayVersion().version)
-    .showSuggestionAfterError()
+    .version(version())
+    .helpCommand(false)
+    .addHelpText('after', after)
     .exitOverride();
-
-  program
-    .command('serve')
-    .description('Run the gateway until told to stop; running requests are let end.')
-    .option('-c, --config <file>', 'its settings', 'cortex.toml')
-    .addHelpText('after', '\nExample:\n  cortex serve --config /etc/cortex/cortex.toml')
-    .action((options: ConfigOption) => serve(parts, options));
-
-  program
-    .command('check-config')
-    .description('Read the settings as serve would, and say what is wrong with them.')
-    .option('-c, --config <file>', 'its settings', 'cortex.toml')
-    .addHelpText('after', '\nExample:\n  cortex check-config --config ./cortex.toml')
-    .action((options: ConfigOption) => checkConfig(parts, options));
-
+  for (const make of commands) program.addCommand(make(parts));
+  program.addCommand(completionCommand(parts, program));
+  for (const make of hidden) program.addCommand(make(parts), { hidden: true });
+  // Commands made elsewhere do not inherit these.
+  for (const command of [program, ...program.commands]) command.exitOverride().showSuggestionAfterError();
   return program;
 };

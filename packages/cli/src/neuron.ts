@@ -3,7 +3,7 @@
 import { homedir } from 'node:os';
 import { createGgmlEngine, endProcess } from '@cortex/neuron';
 import { neuronCommand } from './neuron-command.ts';
-import { runCommand, untilAskedToStop } from './run-command.ts';
+import { isDebugging, runCommand, untilAskedToStop } from './run-command.ts';
 
 const command = neuronCommand({
   env: process.env,
@@ -12,4 +12,4 @@ const command = neuronCommand({
   untilAskedToStop: () => untilAskedToStop(endProcess),
 });
 
-await runCommand(command, process.argv, endProcess);
+await runCommand(command, process.argv, { exit: endProcess, debug: isDebugging(process.env) });

@@ -18,7 +18,7 @@ export interface GatewayConfigSource {
   readonly file: string | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly flags?: readonly Override[];
-  /** Nodes beside those of the file. */
+  /** Nodes beside those of the file; one whose endpoint stands there already is left out. */
   readonly neurons?: CortexConfig['neurons'];
 }
 
@@ -61,9 +61,11 @@ export const readGatewayConfig = async (source: GatewayConfigSource): Promise<Ga
       ? parseConfig(cortexConfigSchema, { ...given, text: '' })
       : await loadConfig(cortexConfigSchema, given);
   const names = new Set([...read.neurons, ...read.upstreams].map((node) => node.name));
-  const taken = neurons.find((node) => names.has(node.name));
+  const endpoints = new Set(read.neurons.map((node) => node.endpoint));
+  const more = neurons.filter((node) => !endpoints.has(node.endpoint));
+  const taken = more.find((node) => names.has(node.name));
   if (taken !== undefined) throw new ConfigError([`${file}: a node of it is called ${taken.name} already`]);
-  const cortex = { ...read, neurons: [...read.neurons, ...neurons] };
+  const cortex = { ...read, neurons: [...read.neurons, ...more] };
   const modelsFile = resolve(dirname(file), cortex.models_config);
   const missing = cortex.models_config === defaultModelsFile && !(await exists(modelsFile));
   const models = missing

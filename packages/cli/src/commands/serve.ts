@@ -1,0 +1,23 @@
+/** `cortex serve`: the gateway alone, over the nodes of its file. */
+import { Command } from 'commander';
+import type { CommandParts } from '../command-parts.ts';
+
+interface ServeOptions {
+  readonly config: string;
+}
+
+const serve = async ({ env, untilAskedToStop }: CommandParts, { config }: ServeOptions): Promise<void> => {
+  const { readGatewayConfig, startGateway } = await import('@cortex/gateway');
+  const gateway = await startGateway(await readGatewayConfig({ file: config, env }));
+  // Standard output is the log's.
+  console.error(gateway.startup);
+  await untilAskedToStop();
+  await gateway.close();
+};
+
+export const serveCommand = (parts: CommandParts): Command =>
+  new Command('serve')
+    .description('Run the gateway until told to stop; running requests are let end.')
+    .option('-c, --config <file>', 'its settings', 'cortex.toml')
+    .addHelpText('after', '\nExample:\n  cortex serve --config /etc/cortex/cortex.toml')
+    .action((options: ServeOptions) => serve(parts, options));
