@@ -1,0 +1,94 @@
+/** What has ended, newest first: how, how fast, and where the time went. */
+import type { FinishedRequest, RequestOutcome } from '@cortex/core';
+import { clock, count, duration, rate } from '../format.ts';
+import { Pill, type Tone } from '../parts/pill.tsx';
+
+const tones: Readonly<Record<RequestOutcome, Tone>> = { done: 'good', error: 'bad', cancelled: 'calm' };
+
+/** Before the first token: `queue 3 ms, load 2.10 s, prefill 80 ms`. */
+export const whereItWent = ({ queue_ms, load_ms, prefill_ms, attempts }: FinishedRequest): string =>
+  [
+    queue_ms >= 1 ? `queue ${duration(queue_ms)}` : '',
+    load_ms >= 1 ? `load ${duration(load_ms)}` : '',
+    prefill_ms === null ? '' : `prefill ${duration(prefill_ms)}`,
+    attempts > 1 ? `${attempts} nodes tried` : '',
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+
+/** `412 (380 cached) → 96` */
+export const tokenText = ({ prompt_tokens, cached_tokens, completion_tokens }: FinishedRequest): string => {
+  if (prompt_tokens === null || completion_tokens === null) return '–';
+  const cached = cached_tokens === null || cached_tokens === 0 ? '' : ` (${count(cached_tokens)} cached)`;
+  return `${count(prompt_tokens)}${cached} → ${count(completion_tokens)}`;
+};
+
+const Row = ({ request }: { readonly request: FinishedRequest }) => {
+  const { error } = request;
+  return (
+    <tr>
+      <td data-label="Ended" class="num">
+        {clock(request.ended_at)}
+      </td>
+      <th scope="row">
+        <span class="model-id">{request.model ?? request.asked ?? '–'}</span>
+        {request.cold_start ? <span class="tag">cold start</span> : null}
+        {error === null ? null : (
+          <p class="reason">
+            <span class="mono">{error.code}</span> {error.message}
+          </p>
+        )}
+      </th>
+      <td data-label="Outcome">
+        <Pill tone={tones[request.outcome]}>{request.outcome}</Pill>
+      </td>
+      <td data-label="Node">{request.node ?? '–'}</td>
+      <td data-label="Client">{request.client}</td>
+      <td data-label="Tokens" class="num">
+        {tokenText(request)}
+      </td>
+      <td data-label="First token" class="num" title={whereItWent(request)}>
+        {duration(request.ttft_ms)}
+      </td>
+      <td data-label="Tok/s" class="num">
+        {rate(request.tok_s)}
+      </td>
+      <td data-label="Took" class="num" title={whereItWent(request)}>
+        {duration(request.duration_ms)}
+      </td>
+    </tr>
+  );
+};
+
+export const FinishedTable = ({ requests }: { readonly requests: readonly FinishedRequest[] }) => (
+  <table class="stacks" aria-label="Ended requests">
+    <thead>
+      <tr>
+        <th scope="col" class="num">
+          Ended
+        </th>
+        <th scope="col">Model</th>
+        <th scope="col">Outcome</th>
+        <th scope="col">Node</th>
+        <th scope="col">Client</th>
+        <th scope="col" class="num">
+          Tokens
+        </th>
+        <th scope="col" class="num">
+          First token
+        </th>
+        <th scope="col" class="num">
+          Tok/s
+        </th>
+        <th scope="col" class="num">
+          Took
+        </th>
+      </tr>
+    </thead>
+    <tbody>
+      {requests.map((request) => (
+        <Row key={`${request.id} ${request.ended_at}`} request={request} />
+      ))}
+    </tbody>
+  </table>
+);
