@@ -96,7 +96,7 @@ const listen = async (server: GatewayServer, address: ListenAddress): Promise<st
 };
 
 /** Lines leave together, as soon as these are many or this has passed: a write for each costs as much as routing. */
-const logBytesMin = 64 * 1024;
+const logBytesMin = 15 * 1024;
 const logFlushMs = 200;
 
 const logFile = (): LogDestination =>
