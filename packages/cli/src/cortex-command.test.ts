@@ -1,5 +1,6 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -95,6 +96,45 @@ describe('cortex serve', () => {
     expect(variable.code).toBe(2);
     expect(variable.err).toContain('CORTEX_GATEWAY__LISTN: unknown setting; did you mean CORTEX_GATEWAY__LISTEN?');
     expect(missing.err + variable.err).not.toMatch(noStack);
+  });
+});
+
+describe('cortex', () => {
+  it('says what was probably meant, in a line or two', async () => {
+    const [command, option] = await Promise.all([run(['stauts']), run(['status', '--jsn'])]);
+    expect([command.code, command.err]).toEqual([2, "error: unknown command 'stauts'\n(Did you mean status?)\n"]);
+    expect([option.code, option.err]).toEqual([2, "error: unknown option '--jsn'\n(Did you mean --json?)\n"]);
+  });
+
+  it('shows its commands, examples and exit codes, and each command its own', async () => {
+    const [all, one] = await Promise.all([run(['--help']), run(['unload', '--help'])]);
+    expect([all.code, one.code]).toEqual([0, 0]);
+    expect(all.out).toMatch(/Exit codes: 0 done, 1 failed, 2 /);
+    expect(all.out).not.toContain('probe-engine');
+    expect(one.out).toMatch(/--force\s.*\n[\s\S]*Examples:\n {2}cortex unload /);
+  });
+
+  it('tells a fault of its own in one line, and where it is when asked', async () => {
+    // An answer that no gateway gives: what is trusted in it is not there.
+    const wrong = createHttpServer((_, response) => response.end('{"nodes":[{}],"models":[],"queue":{},"plans":[]}'));
+    await new Promise<void>((resolve) => wrong.listen(0, '127.0.0.1', () => resolve()));
+    const CORTEX_URL = `http://127.0.0.1:${(wrong.address() as AddressInfo).port}`;
+    const [plain, debug] = await Promise.all([
+      run(['status'], { CORTEX_URL }),
+      run(['status'], { CORTEX_URL, CORTEX_DEBUG: '1' }),
+    ]);
+    wrong.close();
+    expect([plain.code, plain.err]).toEqual([
+      1,
+      expect.stringMatching(/^TypeError: .* \(CORTEX_DEBUG=1 shows where\)\n$/),
+    ]);
+    expect(debug.err).toMatch(noStack);
+  });
+
+  it('ends quietly when its reader has seen enough', async () => {
+    const { child, ended } = start(['completion', 'fish']);
+    child.stdout.destroy();
+    expect(await ended).toMatchObject({ code: 0, err: '' });
   });
 });
 

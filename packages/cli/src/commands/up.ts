@@ -17,7 +17,7 @@ import { LogConsole } from '../up/log-console.ts';
 import { NeuronSupervisor, type SupervisorEvent } from '../up/neuron-supervisor.ts';
 import { takenPorts } from '../up/taken-ports.ts';
 import { readUpConfig, type UpConfig, type UpFlags } from '../up/up-config.ts';
-import { addressLines, foundLines } from '../up/up-report.ts';
+import { addressLines, foundLines, type Addresses } from '../up/up-report.ts';
 import { Ended, exitCodes } from '../run-command.ts';
 
 /** @throws Ended when a port is taken, which has been said. */
@@ -73,15 +73,15 @@ const showActivation = async (parts: CommandParts, neuron: Endpoint, stopped: Ab
   for (const { id, error } of failed) out.line(`  ${out.style('red', 'failed')}   ${id}: ${error}`);
 };
 
-const showWayOn = (parts: CommandParts, gateway: Gateway, demo: BundledModel | null): void => {
+const showWayOn = (parts: CommandParts, addresses: Addresses, demo: BundledModel | null): void => {
   const { out } = parts;
-  out.line(addressLines(gateway, out).join('\n'));
+  out.line(addressLines(addresses, out).join('\n'));
   if (demo === null) {
     out.line('\nTalk to a model: cortex chat. Ctrl-C ends both programs.\n');
     return;
   }
   const { picture, question } = demo.sample;
-  const example = curlExample({ url: gateway.url, model: demo.id, question, picture, cwd: process.cwd() });
+  const example = curlExample({ url: addresses.url, model: demo.id, question, picture, cwd: process.cwd() });
   out.line(`\nAsk it yourself, from this folder:\n\n${example}\n\nCtrl-C ends it.\n`);
 };
 
@@ -107,7 +107,8 @@ const serve = async ({ parts, config, logs, supervisor, asked }: Running): Promi
   try {
     await showActivation(parts, neuron, asked);
     if (config.demo !== null) await demonstrate(parts, gateway, config.demo, asked);
-    showWayOn(parts, gateway, config.demo);
+    const { url, metricsUrl } = gateway;
+    showWayOn(parts, { url, metricsUrl, neuronUrl: neuron.url, neuronPid: supervisor.pid }, config.demo);
     logs.open();
     if (!asked.aborted) await once(asked, 'abort');
   } finally {

@@ -63,13 +63,16 @@ export const foundLines = (found: Found, paint: Paint): readonly string[] => {
   ];
 };
 
-interface Addresses {
+export interface Addresses {
+  readonly neuronUrl: string;
+  readonly neuronPid: number | undefined;
   readonly url: string;
   readonly metricsUrl: string;
 }
 
-export const addressLines = ({ url, metricsUrl }: Addresses, paint: Paint): readonly string[] => [
+export const addressLines = ({ neuronUrl, neuronPid, url, metricsUrl }: Addresses, paint: Paint): readonly string[] => [
   ...labelled('open', [paint.style('cyan', `${url}/`)]),
   ...labelled('API', [`${url}/v1  (OpenAI, Anthropic, Responses)`]),
   ...labelled('metrics', [metricsUrl]),
+  ...labelled('neuron', [`${neuronUrl}  (process ${neuronPid ?? '?'})`]),
 ];

@@ -1,0 +1,15 @@
+/** A terminal that keeps what is written to it. */
+import { terminalOver, type Terminal } from '../src/terminal/terminal.ts';
+
+export interface RecordedTerminal extends Terminal {
+  /** All of it, in order. */
+  text(): string;
+}
+
+export const recordedTerminal = (isTTY: boolean, env: Readonly<Record<string, string>> = {}): RecordedTerminal => {
+  let text = '';
+  const write = (piece: string): void => {
+    text += piece;
+  };
+  return { ...terminalOver({ isTTY, columns: 80, write }, env), text: () => text };
+};
