@@ -68,14 +68,13 @@ export const drop = async (
   selector: string,
   files: readonly { readonly name: string; readonly type: string; readonly base64: string }[],
 ): Promise<void> => {
-  const transfer = await page.evaluateHandle(async (dropped) => {
+  // As text: the tests are not compiled with the browser's types.
+  const transfer = await page.evaluateHandle(`(() => {
     const data = new DataTransfer();
-    for (const { name, type, base64 } of dropped) {
-      const bytes = Uint8Array.from(atob(base64), (letter) => letter.codePointAt(0) ?? 0);
-      data.items.add(new File([bytes], name, { type }));
-    }
+    for (const { name, type, base64 } of ${JSON.stringify(files)})
+      data.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.codePointAt(0))], name, { type }));
     return data;
-  }, files);
+  })()`);
   await page.dispatchEvent(selector, 'dragover', { dataTransfer: transfer });
   await page.dispatchEvent(selector, 'drop', { dataTransfer: transfer });
 };

@@ -32,6 +32,7 @@ export const span = (secs: number): string => {
 
 export const rate = (tokS: number | null): string => {
   if (tokS === null) return dash;
+  if (tokS === 0) return '0';
   return tokS < 100 ? tokS.toFixed(1) : count(Math.round(tokS));
 };
 

@@ -30,10 +30,3 @@ export const memoryParts = (device: Device, models: NodeSnapshot['models']): rea
   add('reserved', 'reserved for a load', device.vram_reserved_mb);
   return parts;
 };
-
-/** One of `n` colours for a name, always the same one. */
-export const colourOf = (name: string, n: number): number => {
-  let hash = 0;
-  for (const letter of name) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
-  return hash % n;
-};

@@ -2,14 +2,13 @@
 import type { NodeSnapshot } from '@cortex/core';
 import { memory, percent } from '../format.ts';
 import { Pill } from '../parts/pill.tsx';
-import { colourOf, memoryParts } from './device-memory.ts';
+import { hueOf } from '../state/store.ts';
+import { memoryParts } from './device-memory.ts';
 
 interface MemoryBarProps {
   readonly device: NodeSnapshot['devices'][number];
   readonly models: NodeSnapshot['models'];
 }
-
-const hueCount = 6;
 
 export const MemoryBar = ({ device, models }: MemoryBarProps) => {
   const parts = memoryParts(device, models);
@@ -41,7 +40,7 @@ export const MemoryBar = ({ device, models }: MemoryBarProps) => {
         {parts.map(({ kind, name, mb, share }) => (
           <span
             key={`${kind} ${name}`}
-            class={kind === 'model' ? `part hue-${colourOf(name, hueCount)}` : `part ${kind}`}
+            class={kind === 'model' ? `part hue-${hueOf(name)}` : `part ${kind}`}
             title={`${name}: ${memory(mb)}`}
             style={{ flexBasis: `${share * 100}%` }}
           />
@@ -54,5 +53,5 @@ export const MemoryBar = ({ device, models }: MemoryBarProps) => {
 
 /** The colour that a model has in the bars. */
 export const ModelSwatch = ({ model }: { readonly model: string }) => (
-  <span class={`swatch hue-${colourOf(model, hueCount)}`} aria-hidden="true" />
+  <span class={`swatch hue-${hueOf(model)}`} aria-hidden="true" />
 );

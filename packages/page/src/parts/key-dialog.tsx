@@ -2,6 +2,10 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { apiKey, keyDialog, useKey } from '../state/store.ts';
 
+const close = (): void => {
+  keyDialog.value = null;
+};
+
 export const KeyDialog = () => {
   const dialog = useRef<HTMLDialogElement>(null);
   const input = useRef<HTMLInputElement>(null);
@@ -10,9 +14,6 @@ export const KeyDialog = () => {
     if (why === null) dialog.current?.close();
     else if (dialog.current?.open === false) dialog.current.showModal();
   }, [why]);
-  const close = (): void => {
-    keyDialog.value = null;
-  };
   const submit = (event: Event): void => {
     event.preventDefault();
     const key = input.current?.value.trim() ?? '';

@@ -94,8 +94,8 @@ class Answering {
   }
 }
 
-const stream = async (request: object, shown: Answering, signal: AbortSignal): Promise<void> => {
-  const response = await call('v1/chat/completions', { key: apiKey.value, body: request, signal });
+const stream = async (request: object, shown: Answering, stopped: AbortSignal): Promise<void> => {
+  const response = await call('v1/chat/completions', { key: apiKey.value, body: request, signal: stopped });
   const node = response.headers.get('x-cortex-node');
   if (node !== null) shown.change((answer) => ({ ...answer, node }));
   if (response.body === null) throw new ApiError(0, 'upstream_error', 'The answer has no body.');
@@ -104,19 +104,29 @@ const stream = async (request: object, shown: Answering, signal: AbortSignal): P
     shown.change((answer) => addChunk(answer, chunk, performance.now()));
 };
 
-/** Asks; never rejects. @throws Error before anything is asked, what is wrong with a parameter */
+/** What is wrong with the parameters, for the person; null: nothing that the page could see. */
+export const parameterProblem = (model: string): string | null => {
+  try {
+    chatRequest(model, [], parameters.value);
+    return null;
+  } catch (thrown) {
+    return failureOf(thrown).message;
+  }
+};
+
+/** Asks, with parameters that have no problem; never rejects. */
 export const ask = async (model: string, text: string, pictures: readonly Picture[]): Promise<void> => {
   const before: readonly Turn[] = [...turns.value, { kind: 'user', text, pictures }];
   const request = chatRequest(model, before, parameters.value);
   abort = new AbortController();
-  const { signal } = abort;
+  const stopped = abort.signal;
   const shown = new Answering(newAnswer(model, performance.now()), before);
   answering.value = true;
   try {
-    await stream(request, shown, signal);
+    await stream(request, shown, stopped);
     shown.end('done');
   } catch (thrown) {
-    shown.end(signal.aborted ? 'stopped' : failureOf(thrown));
+    shown.end(stopped.aborted ? 'stopped' : failureOf(thrown));
     if (thrown instanceof ApiError && thrown.status === 401) keyDialog.value = thrown.message;
   } finally {
     answering.value = false;

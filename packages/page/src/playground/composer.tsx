@@ -3,80 +3,88 @@
  * dropped, pasted or picked.
  */
 import { useRef, useState } from 'preact/hooks';
-import { models } from '../state/store.ts';
-import { answering, ask, stopAnswer } from './chat.ts';
-import type { Picture } from './conversation.ts';
-import { picturesMax, readPicture } from './picture.ts';
-import { whyBlind } from './sight.ts';
+import { answering, ask, parameterProblem, stopAnswer } from './chat.ts';
+import { filesOf, PendingPictures, usePendingPictures } from './pending-pictures.tsx';
 
-interface PicturesProps {
-  readonly pictures: readonly Picture[];
-  readonly onRemove: (picture: Picture) => void;
+interface BarProps {
+  /** Why pictures can't be added. */
+  readonly blind: string | null;
+  readonly canSend: boolean;
+  readonly onFiles: (files: readonly File[]) => void;
+  readonly onRefuse: (why: string) => void;
+  readonly onSend: () => void;
 }
 
-const Pictures = ({ pictures, onRemove }: PicturesProps) => (
-  <ul class="thumbs" aria-label="Pictures to send">
-    {pictures.map((picture) => (
-      <li key={picture.url}>
-        <img src={picture.url} alt={picture.name} />
-        <button type="button" class="bare" aria-label={`Remove ${picture.name}`} onClick={() => onRemove(picture)}>
-          ×
+const Bar = ({ blind, canSend, onFiles, onRefuse, onSend }: BarProps) => {
+  const picker = useRef<HTMLInputElement>(null);
+  const onPick = (): void => {
+    onFiles([...(picker.current?.files ?? [])]);
+    // The same file may be picked again.
+    if (picker.current !== null) picker.current.value = '';
+  };
+  return (
+    <div class="row">
+      <input ref={picker} type="file" accept="image/*" multiple hidden onChange={onPick} />
+      <button
+        type="button"
+        aria-disabled={blind !== null}
+        title={blind ?? 'Add pictures'}
+        onClick={() => (blind === null ? picker.current?.click() : onRefuse(blind))}
+      >
+        Add picture
+      </button>
+      <span id="composer-hint" class="hint grow">
+        Drop or paste pictures. Enter sends, Shift+Enter breaks the line, Esc stops.
+      </span>
+      {answering.value ? (
+        <button type="button" class="primary" onClick={stopAnswer}>
+          Stop
         </button>
-        {picture.note === null ? null : <span class="sub">{picture.note}</span>}
-      </li>
-    ))}
-  </ul>
-);
+      ) : (
+        <button type="button" class="primary" aria-disabled={!canSend} onClick={onSend}>
+          Send
+        </button>
+      )}
+    </div>
+  );
+};
 
-const filesOf = (transfer: DataTransfer | null): readonly File[] => [...(transfer?.files ?? [])];
-
-/** The pictures of the question that is being written, and why some were not taken. */
-const usePictures = (model: string) => {
-  const [pictures, setPictures] = useState<readonly Picture[]>([]);
-  const [problem, setProblem] = useState<string | null>(null);
-  const blind = whyBlind(models.value, model);
-  const add = async (files: readonly File[]): Promise<void> => {
-    if (files.length === 0) return;
-    setProblem(null);
-    if (blind !== null) return setProblem(blind);
-    const read = await Promise.allSettled(files.map(readPicture));
-    const news = read.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    const failed = read.find((one) => one.status === 'rejected');
-    if (failed !== undefined) setProblem(failed.reason instanceof Error ? failed.reason.message : 'not a picture');
-    setPictures((known) => {
-      if (known.length + news.length > picturesMax) setProblem(`A question may have ${picturesMax} pictures.`);
-      return [...known, ...news].slice(0, picturesMax);
-    });
+/** Files that are dragged over an element and dropped there. */
+const useDrop = (onFiles: (files: readonly File[]) => void) => {
+  const [dragged, setDragged] = useState(false);
+  return {
+    dragged,
+    onDragOver: (event: DragEvent): void => {
+      event.preventDefault();
+      setDragged(true);
+    },
+    onDragLeave: (): void => setDragged(false),
+    onDrop: (event: DragEvent): void => {
+      event.preventDefault();
+      setDragged(false);
+      onFiles(filesOf(event.dataTransfer));
+    },
   };
-  const clear = (): void => {
-    setPictures([]);
-    setProblem(null);
-  };
-  const remove = (picture: Picture): void => setPictures((known) => known.filter((one) => one !== picture));
-  // The model may have been changed to one that can't see.
-  const refusal = problem ?? (pictures.length > 0 ? blind : null);
-  return { pictures, refusal, blind, add, remove, clear, setProblem };
 };
 
 export const Composer = ({ model }: { readonly model: string }) => {
   const [text, setText] = useState('');
-  const [dragged, setDragged] = useState(false);
-  const picker = useRef<HTMLInputElement>(null);
-  const { pictures, refusal, blind, add, remove, clear, setProblem } = usePictures(model);
-  const runs = answering.value;
-  const canSend =
-    !runs && model !== '' && (text.trim() !== '' || pictures.length > 0) && !(pictures.length > 0 && blind !== null);
+  const { pictures, refusal, blind, add, remove, clear, setProblem } = usePendingPictures(model);
+  const onFiles = (files: readonly File[]): void => void add(files);
+  const { dragged, ...drop } = useDrop(onFiles);
+  const asks = text.trim() !== '' || pictures.length > 0;
+  const canSend = asks && model !== '' && !answering.value && (blind === null || pictures.length === 0);
 
   const send = (): void => {
     if (!canSend) return;
-    ask(model, text.trim(), pictures).catch((thrown: unknown) =>
-      setProblem(thrown instanceof Error ? thrown.message : ''),
-    );
+    const problem = parameterProblem(model);
+    if (problem !== null) return setProblem(problem);
+    void ask(model, text.trim(), pictures);
     setText('');
     clear();
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === 'Escape' && runs) stopAnswer();
+    if (event.key === 'Escape') stopAnswer();
     // Enter also ends the input of an ideograph, which sends nothing.
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -86,28 +94,11 @@ export const Composer = ({ model }: { readonly model: string }) => {
     const files = filesOf(event.clipboardData);
     if (files.length === 0) return;
     event.preventDefault();
-    void add(files);
-  };
-  const onDrop = (event: DragEvent): void => {
-    event.preventDefault();
-    setDragged(false);
-    void add(filesOf(event.dataTransfer));
-  };
-  const onPick = (): void => {
-    void add([...(picker.current?.files ?? [])]);
-    if (picker.current !== null) picker.current.value = '';
+    onFiles(files);
   };
   return (
-    <div
-      class={dragged ? 'composer card dragged' : 'composer card'}
-      onDragOver={(event) => {
-        event.preventDefault();
-        setDragged(true);
-      }}
-      onDragLeave={() => setDragged(false)}
-      onDrop={onDrop}
-    >
-      {pictures.length === 0 ? null : <Pictures pictures={pictures} onRemove={remove} />}
+    <div class={dragged ? 'composer card dragged' : 'composer card'} {...drop}>
+      {pictures.length === 0 ? null : <PendingPictures pictures={pictures} onRemove={remove} />}
       {refusal === null ? null : (
         <p class="failure" role="alert">
           {refusal}
@@ -123,29 +114,7 @@ export const Composer = ({ model }: { readonly model: string }) => {
         onKeyDown={onKeyDown}
         onPaste={onPaste}
       />
-      <div class="row">
-        <input ref={picker} type="file" accept="image/*" multiple hidden onChange={onPick} />
-        <button
-          type="button"
-          aria-disabled={blind !== null}
-          title={blind ?? 'Add pictures'}
-          onClick={() => (blind === null ? picker.current?.click() : setProblem(blind))}
-        >
-          Add picture
-        </button>
-        <span id="composer-hint" class="hint grow">
-          Drop or paste pictures. Enter sends, Shift+Enter breaks the line, Esc stops.
-        </span>
-        {runs ? (
-          <button type="button" class="primary" onClick={stopAnswer}>
-            Stop
-          </button>
-        ) : (
-          <button type="button" class="primary" aria-disabled={!canSend} onClick={send}>
-            Send
-          </button>
-        )}
-      </div>
+      <Bar blind={blind} canSend={canSend} onFiles={onFiles} onRefuse={setProblem} onSend={send} />
     </div>
   );
 };

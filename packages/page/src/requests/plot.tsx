@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import UPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { hueOf } from '../state/store.ts';
 import { theme } from '../state/theme.ts';
 import { median, type Series } from '../state/series.ts';
 
@@ -26,18 +27,18 @@ const axis = (element: Element): Pick<UPlot.Axis, 'stroke' | 'grid' | 'ticks' | 
 const optionsFor = (element: HTMLElement, { series, format }: PlotProps): UPlot.Options => ({
   width: element.clientWidth,
   height,
-  padding: [8, 8, 0, 0],
+  padding: [8, 30, 0, 0],
   legend: { show: false },
   cursor: { show: false },
   scales: { y: { range: (_plot, _min, max) => [0, Math.max(max * 1.15, 1e-3)] } },
   axes: [
-    { ...axis(element), size: 26, values: (_plot, times) => times.map((secs) => clockOf(secs)) },
+    { ...axis(element), size: 26, space: 90, values: (_plot, times) => times.map((secs) => clockOf(secs)) },
     { ...axis(element), size: 56, values: (_plot, values) => values.map((value) => format(value)) },
   ],
   series: [
     {},
-    ...series.models.map(({ model }, i) => {
-      const stroke = cssColour(element, `--hue-${i}`);
+    ...series.models.map(({ model }) => {
+      const stroke = cssColour(element, `--hue-${hueOf(model)}`);
       return { label: model, stroke, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
     }),
   ],
@@ -48,9 +49,9 @@ const clockOf = (secs: number): string =>
 
 const Medians = ({ series, format }: Pick<PlotProps, 'series' | 'format'>) => (
   <ul class="legend">
-    {series.models.map(({ model, values }, i) => (
+    {series.models.map(({ model, values }) => (
       <li key={model}>
-        <span class={`swatch hue-${i}`} aria-hidden="true" />
+        <span class={`swatch hue-${hueOf(model)}`} aria-hidden="true" />
         <span class="model-id">{model}</span> median {format(median(values.filter((value) => value !== null)) ?? 0)}
       </li>
     ))}

@@ -49,6 +49,10 @@ const Candidates = ({ explanation }: { readonly explanation: RouteExplanation })
 const nameOf = ({ asked, model }: RoutingDecision): string =>
   model === null || model === asked ? asked : `${asked} → ${model}`;
 
+/** What spoke for the node that got it. */
+const whyChosen = ({ explanation, node }: RoutingDecision): string =>
+  explanation?.candidates.find((candidate) => candidate.node === node)?.reason ?? '';
+
 const waits = ({ queue_ms: queueMs, load_ms: loadMs }: RoutingDecision): string =>
   [queueMs >= 1 ? `queued ${duration(queueMs)}` : '', loadMs >= 1 ? `loaded in ${duration(loadMs)}` : '']
     .filter((part) => part !== '')
@@ -66,6 +70,7 @@ const Decision = ({ decision, open }: { readonly decision: RoutingDecision; read
           {attempt > 1 ? <span class="tag">attempt {attempt}</span> : null}
           {decision.cold_start ? <span class="tag">cold start</span> : null}
           <span class="sub">{waits(decision)}</span>
+          <span class="sub why">{whyChosen(decision)}</span>
           <span class="sub end grow">{decision.client}</span>
         </summary>
         {error === null ? null : (

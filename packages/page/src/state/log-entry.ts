@@ -29,7 +29,9 @@ export const parseLogLine = (line: string): LogEntry => {
     value = null;
   }
   if (typeof value !== 'object' || value === null) return { at: 0, level: 'info', message: line.trimEnd(), fields: [] };
-  const { level, time, msg, ...rest } = value as Readonly<Record<string, unknown>>;
+  const { level, time, msg, requestId, ...others } = value as Readonly<Record<string, unknown>>;
+  // Long and the same in many lines: it comes last.
+  const rest = requestId === undefined ? others : { ...others, requestId };
   return {
     at: typeof time === 'number' ? time : 0,
     level: levelOf(level),

@@ -3,6 +3,7 @@ import { computed, signal } from '@preact/signals';
 import type { CatalogueModel } from '@cortex/core';
 import { ApiError, call } from '../api/call.ts';
 import { watchEvents, type WatchState } from '../api/watch.ts';
+import { hashedHue, huesOf } from './hues.ts';
 import { applyEvent, nothingYet, type Watched } from './watched.ts';
 
 /** For this tab alone, and gone with it. */
@@ -17,6 +18,16 @@ export const keyDialog = signal<string | null>(null);
 export const fleet = computed(() => watched.value.fleet);
 export const models = computed<readonly CatalogueModel[]>(() => watched.value.fleet?.models ?? []);
 export const mayManage = computed(() => watched.value.hello?.admin === true);
+
+const hues = computed(() => {
+  const nodes = fleet.value?.nodes ?? [];
+  return huesOf(
+    nodes.flatMap((node) => node.models.filter(({ status }) => status !== 'available').map(({ id }) => id)),
+  );
+});
+
+/** 0..5, for `--hue-N`. */
+export const hueOf = (model: string): number => hues.value.get(model) ?? hashedHue(model);
 
 let stop = new AbortController();
 
