@@ -175,6 +175,19 @@ describe('the gateway over its fleet', () => {
     expect(JSON.parse(engine.seen.at(-1)?.body ?? '')).toMatchObject({ model: 'org/m' });
   });
 
+  it('gives another engine no more requests at once than it is said to take', async () => {
+    const engine = await neuron('vllm', loaded(20));
+    const upstream = `[[upstreams]]\nname = "vllm"\nendpoint = "${engine.url}"\nmax_in_flight = 2\n`;
+    const gateway = await start([], upstream);
+    await nodesUp(gateway, 1);
+    let most = 0;
+    const watch = setInterval(() => (most = Math.max(most, engine.nInFlight)), 2);
+    const outcomes = await Promise.all(Array.from({ length: 6 }, () => ask(gateway.url, 'chat', 'stream')));
+    clearInterval(watch);
+    expect(outcomes).toEqual(outcomes.map(() => ({ kind: 'answered', complete: true })));
+    expect(most).toBe(2);
+  });
+
   it('loads, unloads and explains for an operator', async () => {
     const node = await neuron('a', [newModel('m')]);
     const gateway = await start([node]);

@@ -148,6 +148,9 @@ const upstreamSchema = z.strictObject({
     .optional()
     .describe('Sent as "Authorization: Bearer ...".')
     .meta({ examples: ['sk-…'] }),
+  max_in_flight: count
+    .default(256)
+    .describe('Requests at once for each of its models, which it does not tell; more wait here, or go elsewhere.'),
 });
 
 const keyHash = z.string().transform((text, context): string => {

@@ -82,7 +82,7 @@ const applyActivity = (data: FleetData, record: ModelRecord, activity: ModelActi
   const reported = activity === undefined ? 0 : activity.in_flight + activity.queue_depth;
   record.foreign = Math.max(0, reported - record.leasePeak);
   record.leasePeak = record.leases;
-  record.maxInFlight = activity?.max_in_flight ?? data.config.slotsDefault;
+  record.maxInFlight = activity?.max_in_flight ?? record.node.config.slots;
   record.decodeTokS = activity?.tok_s_decode ?? null;
   const idleMs = record.leases > 0 || record.foreign > 0 ? 0 : activity?.idle_ms;
   if (idleMs !== null && idleMs !== undefined) record.lastUsedMs = Math.max(record.lastUsedMs, data.nowMs - idleMs);

@@ -10,6 +10,8 @@ export interface NodeConfig {
   readonly kind: 'neuron' | 'upstream';
   /** Bearer token it wants. */
   readonly token?: string;
+  /** Requests at once for each of its models, where it does not say so itself. */
+  readonly slots: number;
 }
 
 export interface FleetConfig {
@@ -44,8 +46,6 @@ export interface FleetConfig {
     /** A load without progress for so long has failed. */
     readonly stallMs: number;
   };
-  /** Slots of a model where the node does not say: other engines, which queue by themselves. */
-  readonly slotsDefault: number;
   /** Granularity of deadlines, ageing and progress. */
   readonly tickMs: number;
 }
@@ -58,10 +58,12 @@ const fixed = {
   backOffMaxMs: 15_000,
   openMaxMs: 60_000,
   probeGapMs: 2_000,
-  slotsDefault: 256,
   tickMs: 250,
   load: { coolDownMs: 15_000, coolDownMaxMs: 300_000, confirmMs: 10_000, stallMs: 900_000 },
 } as const;
+
+/** Neurons tell how many requests they take; this holds for one that does not. */
+const neuronSlots = 256;
 
 const secs = (value: number): number => value * 1000;
 
@@ -72,12 +74,14 @@ export const fleetConfig = (cortex: CortexConfig, models: ModelsConfig): FleetCo
     name,
     endpoint,
     kind: 'neuron',
+    slots: neuronSlots,
     ...(token === undefined ? {} : { token }),
   }));
-  const upstreams = cortex.upstreams.map(({ name, endpoint, api_key }): NodeConfig => ({
+  const upstreams = cortex.upstreams.map(({ name, endpoint, api_key, max_in_flight }): NodeConfig => ({
     name,
     endpoint,
     kind: 'upstream',
+    slots: max_in_flight,
     ...(api_key === undefined ? {} : { token: api_key }),
   }));
   return {
@@ -108,7 +112,6 @@ export const fleetConfig = (cortex: CortexConfig, models: ModelsConfig): FleetCo
       probeGapMs: fixed.probeGapMs,
     },
     load: fixed.load,
-    slotsDefault: fixed.slotsDefault,
     tickMs: fixed.tickMs,
   };
 };

@@ -179,7 +179,7 @@ export class FleetData {
   }
 
   addRecord(node: NodeRecord, id: string): ModelRecord {
-    const record = newModel(node, id, this.config.slotsDefault, this.nowMs);
+    const record = newModel(node, id, this.nowMs);
     node.models.set(id, record);
     const records = this.byModel.get(id);
     if (records === undefined) this.byModel.set(id, [record]);
@@ -217,7 +217,7 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   defragDue: false,
 });
 
-const newModel = (node: NodeRecord, id: string, slots: number, nowMs: number): ModelRecord => ({
+const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => ({
   id,
   node,
   status: 'available',
@@ -238,7 +238,7 @@ const newModel = (node: NodeRecord, id: string, slots: number, nowMs: number): M
   poisoned: false,
   leases: 0,
   foreign: 0,
-  maxInFlight: slots,
+  maxInFlight: node.config.slots,
   decodeTokS: null,
   lastUsedMs: nowMs,
   loadedAtMs: nowMs,

@@ -48,6 +48,7 @@ const neuronNode = (name: string, endpoint: string, token?: string): NodeConfig 
   name,
   endpoint,
   kind: 'neuron',
+  slots: 256,
   ...(token === undefined ? {} : { token }),
 });
 
@@ -181,7 +182,7 @@ describe('nodes', () => {
       const known = request.url === '/prefix/v1/models' && request.headers.authorization === 'Bearer sk-1';
       response.writeHead(known ? 200 : 404).end(JSON.stringify(list));
     });
-    const { fleet } = live([{ name: 'vllm', endpoint: `${url}/prefix`, kind: 'upstream', token: 'sk-1' }]);
+    const { fleet } = live([{ name: 'vllm', endpoint: `${url}/prefix`, kind: 'upstream', token: 'sk-1', slots: 256 }]);
     const lease = await fleet.acquire(ask('theirs'), stays);
     expect(lease.target).toMatchObject({ kind: 'upstream', modelId: 'theirs', token: 'sk-1' });
     expect(fleet.models()).toMatchObject([

@@ -75,10 +75,9 @@ export const simConfig = (
   poll: { intervalMs: 2000, timeoutMs: 1500, backOffMaxMs: 8000 },
   circuit: { failuresMax: 3, openMs: 5000, openMaxMs: 60_000, probeGapMs: 1000 },
   load: { coolDownMs: 15_000, coolDownMaxMs: 300_000, confirmMs: 5000, stallMs: 600_000 },
-  slotsDefault: 256,
   tickMs: 250,
   ...more,
-  nodes: nodes.map(({ name }) => ({ name, endpoint: `http://${name}:13131`, kind: 'neuron' })),
+  nodes: nodes.map(({ name }) => ({ name, endpoint: `http://${name}:13131`, kind: 'neuron', slots: 256 })),
   eviction: {
     strategy: 'lru',
     lingerMs: 500,
