@@ -108,7 +108,7 @@ const run = async (row: Row, protocol: (typeof protocols)[number], nNodes: numbe
   if (setting === undefined) throw new Error(`docs/faults.md names a fault that nobody makes: ${row.fault}`);
   const config = setting.tight === true ? tight : (setting.config ?? '');
   const edge = await startEdge({ config, nNodes, model: setting.model ?? {} });
-  let undo: void | (() => Promise<void>);
+  let undo: void | (() => Promise<void>) = undefined;
   try {
     const { node } = edge;
     undo = await setting.prepare?.(edge, node);

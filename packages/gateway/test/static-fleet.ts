@@ -1,6 +1,14 @@
 /** A fleet that never changes: nodes in a fixed order, the first that is not excluded serves. For tests of the edge. */
 import { CortexError, type CatalogueModel, type FleetSnapshot, type RouteExplanation } from '@cortex/core';
-import type { Fleet, FleetControl, Lease, LeaseOutcome, RouteRequest, WaitProgress } from '../src/fleet/contract.ts';
+import type {
+  Fleet,
+  FleetControl,
+  Lease,
+  LeaseOutcome,
+  RouteRequest,
+  Target,
+  WaitProgress,
+} from '../src/fleet/contract.ts';
 
 export interface StaticNode {
   readonly name: string;
@@ -69,6 +77,15 @@ export class StaticFleet implements Fleet, FleetControl {
         this.released.push({ node: node.name, outcome });
       },
     };
+  }
+
+  locate(request: RouteRequest): Target {
+    const refusal = this.#refusal(request);
+    const node = this.#pick(request);
+    if (refusal !== null || node === undefined) throw refusal ?? new CortexError('no_healthy_node', 'no node is left');
+    const { name, endpoint, token } = node;
+    const modelId = this.#options.models[request.model] ?? '';
+    return { node: name, endpoint, kind: 'neuron', modelId, ...(token === undefined ? {} : { token }) };
   }
 
   explain(request: RouteRequest): RouteExplanation {

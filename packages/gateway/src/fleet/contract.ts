@@ -64,6 +64,11 @@ export interface Fleet {
    * full), what the load failed with (`model_load_failed`, …), or the signal's reason when the client left.
    */
   acquire(request: RouteRequest, signal: AbortSignal, onProgress?: (progress: WaitProgress) => void): Promise<Lease>;
+  /**
+   * Where this request's tokens can be counted: takes no lease, loads nothing, is no use of the model, and its length
+   * is no objection. @throws CortexError `model_not_found`, `vision_unsupported`, `no_healthy_node`.
+   */
+  locate(request: RouteRequest): Target;
   /** The same decision, taken from the same snapshot, without acting on it. */
   explain(request: RouteRequest): RouteExplanation;
 }

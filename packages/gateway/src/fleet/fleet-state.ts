@@ -9,11 +9,12 @@ import { explainRefusal, explainRoute } from '../routing/explain-route.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
 import { isPinned } from '../routing/residency.ts';
 import { applyPoll } from './apply-poll.ts';
-import type { LeaseOutcome, RouteRequest } from './contract.ts';
+import type { LeaseOutcome, RouteRequest, Target } from './contract.ts';
 import type { FleetEffect, FleetEvent, PollResult } from './events.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import { FleetData, type ModelRecord, type NodeRecord } from './fleet-data.ts';
 import { enforceDeadlines, tellProgress, unloadIdle } from './housekeeping.ts';
+import { locateTokenizer } from './locate-tokenizer.ts';
 import { advancePlan, dropPlan, failPlan, pollPlan, tickPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
 import { admit, reconsiderDrain, resolveWaiting, serveAndPlace, serveAtOnce, serveWaiting } from './serve-queue.ts';
@@ -54,6 +55,13 @@ export class FleetState {
     data.out = [];
     this.#take(event);
     return data.out;
+  }
+
+  /** @throws CortexError why nobody can count this request's tokens now. */
+  locate(request: RouteRequest, nowMs: number): Target {
+    const data = this.#data;
+    data.nowMs = nowMs;
+    return locateTokenizer(data, request);
   }
 
   /** The decision this request would meet now; nothing is done. */

@@ -19,6 +19,7 @@ import type {
   LoadOptions,
   PinOptions,
   RouteRequest,
+  Target,
   UnloadOptions,
   WaitProgress,
 } from './contract.ts';
@@ -88,6 +89,10 @@ export class LiveFleet implements Fleet, FleetControl {
     const answer = await this.#ask((ticket) => ({ kind: 'acquire', ticket, request }), signal, onProgress);
     if (answer.kind !== 'grant') throw new CortexError('internal_error', `a lease ended in ${answer.kind}`);
     return this.#lease(answer.ticket, answer.grant);
+  }
+
+  locate(request: RouteRequest): Target {
+    return this.#state.locate(request, this.#clock.now());
   }
 
   explain(request: RouteRequest): RouteExplanation {

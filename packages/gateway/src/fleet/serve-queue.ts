@@ -8,6 +8,7 @@ import { circuitAllows, circuitGranted } from '../routing/circuit.ts';
 import { decidePlacement, type Demand } from '../routing/decide-placement.ts';
 import { pickNode, type Pick } from '../routing/pick-node.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
+import type { Target } from './contract.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
 import { dropPlan, startPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
@@ -37,6 +38,17 @@ const pick = (data: FleetData, waiter: Waiter): Pick =>
     nowMs: data.nowMs,
   });
 
+export const targetOf = ({ id, node }: ModelRecord): Target => {
+  const { token } = node.config;
+  return {
+    node: node.name,
+    endpoint: node.endpoint,
+    kind: node.kind,
+    modelId: id,
+    ...(token === undefined ? {} : { token }),
+  };
+};
+
 const grant = (data: FleetData, waiter: Waiter, record: ModelRecord): void => {
   const { node } = record;
   record.leases += 1;
@@ -48,18 +60,11 @@ const grant = (data: FleetData, waiter: Waiter, record: ModelRecord): void => {
   data.leases.set(waiter.ticket, { entry: record, clientId: waiter.clientId });
   data.queue.served(waiter.clientId, data.nowMs);
   const waitedMs = data.nowMs - waiter.enqueuedMs;
-  const { token } = node.config;
   data.emit({
     kind: 'grant',
     ticket: waiter.ticket,
     grant: {
-      target: {
-        node: node.name,
-        endpoint: node.endpoint,
-        kind: node.kind,
-        modelId: record.id,
-        ...(token === undefined ? {} : { token }),
-      },
+      target: targetOf(record),
       coldStart: waiter.coldStart,
       queueMs: Math.max(0, waitedMs - waiter.loadMs),
       loadMs: waiter.loadMs,
@@ -172,7 +177,7 @@ export const reconsiderDrain = (data: FleetData, plan: Plan): void => {
 };
 
 /** Never seen, and not lost for good: the gateway has just been started. */
-const mayYetAppear = (data: FleetData, { polledMs, reach, downSinceMs }: NodeRecord): boolean =>
+export const mayYetAppear = (data: FleetData, { polledMs, reach, downSinceMs }: NodeRecord): boolean =>
   polledMs === -Infinity && (reach === 'unknown' || data.nowMs - downSinceMs < data.downGraceMs);
 
 /**

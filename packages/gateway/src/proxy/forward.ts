@@ -30,7 +30,7 @@ export interface ProxyParts {
   readonly via: string;
 }
 
-const routeRequest = (exchange: Exchange, excludedNodes: ReadonlySet<string>): RouteRequest => {
+export const routeRequest = (exchange: Exchange, excludedNodes: ReadonlySet<string>): RouteRequest => {
   const { facts, caller } = exchange;
   return {
     model: facts.model,

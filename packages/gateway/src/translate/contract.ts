@@ -68,6 +68,22 @@ export interface Translation {
    */
   readonly request: JsonObject;
   readonly reply: Reply;
+  /** Of a count: how else engines that know no neuron's `/tokenize` can be asked, in order. */
+  readonly countWays?: readonly CountWay[];
+}
+
+/** One call of a `CountWay`; the proxy puts the node's id for the model into the body. */
+export interface CountCall {
+  readonly path: string;
+  readonly body: JsonObject;
+}
+
+/** How an engine tells the length of a prompt. */
+export interface CountWay {
+  /** One after the other, each made of the answer to the one before; null: that answer was not understood. */
+  readonly steps: readonly ((before: unknown) => CountCall | null)[];
+  /** Of the last answer; null: not understood. */
+  read(answer: unknown): number | null;
 }
 
 export interface Dialect {

@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { CortexError } from '@cortex/core';
 import { ClientReply } from '../../proxy/client-reply.ts';
+import { countTokens } from '../../proxy/count-tokens.ts';
 import type { Exchange } from '../../proxy/exchange.ts';
 import { forward } from '../../proxy/forward.ts';
 import { requestFacts } from '../../proxy/request-facts.ts';
@@ -55,7 +56,8 @@ const serve = async (context: RouteContext, exchange: Exchange): Promise<void> =
   const voice = exchange.streams ? voiceOf(exchange) : null;
   if (voice !== null) reply.keepAlive(voice, context.proxy.settings.keepaliveMs);
   try {
-    await forward(context.proxy, exchange);
+    const isCount = exchange.dialect.upstreamPath === '/tokenize';
+    await (isCount ? countTokens : forward)(context.proxy, exchange);
   } catch (thrown) {
     record.error = asCortexError(reply.signal.aborted ? reply.signal.reason : thrown, exchange.requestId);
     answerFailure(exchange, record.error);
@@ -69,7 +71,9 @@ const handle = async (
   fastifyReply: FastifyReply,
 ): Promise<void> => {
   const draft = newExchange(context, dialect, request);
-  const admission = context.limits.admit(draft.caller.key, draft.facts.tokensMin);
+  // Counting tokens uses none.
+  const tokensMin = dialect.upstreamPath === '/tokenize' ? 0 : draft.facts.tokensMin;
+  const admission = context.limits.admit(draft.caller.key, tokensMin);
   fastifyReply.hijack();
   const reply = new ClientReply(fastifyReply.raw);
   reply.header('x-request-id', request.id);

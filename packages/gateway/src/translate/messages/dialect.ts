@@ -10,6 +10,7 @@ import {
 import type { Dialect, JsonObject, Translation } from '../contract.ts';
 import { idStem } from '../id-stem.ts';
 import { toMessage, type AnswerFrame, type ThinkingDisplay } from './answer.ts';
+import { countWays } from './count-ways.ts';
 import { toEnvelope } from './error-envelope.ts';
 import { roughPromptTokens } from './figures.ts';
 import { MessageStream } from './message-stream.ts';
@@ -58,12 +59,18 @@ const toCount = (body: unknown): JsonObject => {
   return { input_tokens: count };
 };
 
+const translateCount = (body: JsonObject): Translation => {
+  const request = toTokenizeRequest(parseRequest(countTokensRequestSchema, body));
+  return {
+    request,
+    reply: { kind: 'translated', stream: null, answer: toCount },
+    countWays: countWays(body, request),
+  };
+};
+
 export const countTokensDialect: Dialect = {
   name: 'count_tokens',
   upstreamPath: '/tokenize',
-  translate: ({ body }) => ({
-    request: toTokenizeRequest(parseRequest(countTokensRequestSchema, body)),
-    reply: { kind: 'translated', stream: null, answer: toCount },
-  }),
+  translate: ({ body }) => translateCount(body),
   errorBody,
 };
