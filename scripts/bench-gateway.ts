@@ -4,7 +4,7 @@
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,10 +20,23 @@ const endNames = ['direct', 'bare', 'through'] as const;
 type End = (typeof endNames)[number];
 type Ends = Readonly<Record<End, string>>;
 
+/** Milliseconds of one request after another, to its first byte and to its last. */
+interface Latency {
+  readonly first: Percentiles;
+  readonly last: Percentiles;
+}
+
+/** Medians of several rounds with 32 requests at once. */
+interface Load {
+  readonly requestsPerSec: number;
+  /** Of the process that was asked, all its threads; null where there is no `/proc`. */
+  readonly cpuUsPerRequest: number | null;
+}
+
 export interface GatewayBench {
-  /** Milliseconds of one request after another: directly, through a proxy that does nothing, through the gateway. */
-  readonly latency: readonly ({ readonly what: string } & Readonly<Record<End, Percentiles>>)[];
-  readonly requestsPerSec: { readonly direct: number; readonly through: number };
+  /** Directly, through a proxy that does nothing, through the gateway. */
+  readonly latency: readonly ({ readonly what: string } & Readonly<Record<End, Latency>>)[];
+  readonly load: readonly ({ readonly what: string } & Readonly<Record<End, Load>>)[];
   readonly chunksPerSec: readonly { readonly nStreams: number; readonly direct: number; readonly through: number }[];
   /** Milliseconds from a client's leaving to the node's noticing. */
   readonly abortMs: { readonly direct: Percentiles; readonly through: Percentiles };
@@ -55,6 +68,7 @@ interface Answer {
   readonly status: number;
   readonly nBytes: number;
   readonly nEvents: number;
+  readonly firstMs: number;
 }
 
 interface Question {
@@ -79,11 +93,13 @@ const readAll = (response: IncomingMessage): Promise<Answer> =>
   new Promise((resolve, reject) => {
     let nBytes = 0;
     let nEvents = 0;
+    let firstMs = 0;
     response.on('data', (piece: Buffer) => {
+      if (nBytes === 0) firstMs = performance.now();
       nBytes += piece.length;
       for (let at = piece.indexOf('\n\n'); at >= 0; at = piece.indexOf('\n\n', at + 2)) nEvents += 1;
     });
-    response.once('end', () => resolve({ status: response.statusCode ?? 0, nBytes, nEvents }));
+    response.once('end', () => resolve({ status: response.statusCode ?? 0, nBytes, nEvents, firstMs }));
     response.once('error', reject);
   });
 
@@ -111,6 +127,12 @@ const chat = (stream: boolean, padding = 0): Question => ({
   }),
 });
 
+const shortMessages = (stream: boolean): Question => ({
+  path: '/v1/messages?beta=true',
+  headers: { 'anthropic-version': '2023-06-01' },
+  body: JSON.stringify({ model: 'm', max_tokens: 8, stream, messages: [{ role: 'user', content: 'Say hello.' }] }),
+});
+
 /** As Claude Code sends it: 64 KB of tools, a long system prompt in blocks. */
 const messages = (stream: boolean): Question => ({
   path: '/v1/messages?beta=true',
@@ -129,45 +151,98 @@ const messages = (stream: boolean): Question => ({
   }),
 });
 
+interface Case {
+  readonly what: string;
+  readonly direct: Question;
+  readonly through: Question;
+  readonly n: number;
+}
+
+const forEachEnd = <T>(make: (end: End) => T): Record<End, T> => ({
+  direct: make('direct'),
+  bare: make('bare'),
+  through: make('through'),
+});
+
+const questionFor = (end: End, { direct, through }: Case): Question => (end === 'through' ? through : direct);
+
+/** Each order of three equally often: what one still does after its answer, such as logging, may slow any of the others. */
+const orders: readonly (readonly End[])[] = [
+  ['direct', 'bare', 'through'],
+  ['through', 'bare', 'direct'],
+  ['bare', 'through', 'direct'],
+  ['direct', 'through', 'bare'],
+  ['through', 'direct', 'bare'],
+  ['bare', 'direct', 'through'],
+];
+
 /** Turns of one request each, so that whatever else the machine does hits all alike. */
-const latency = async (
-  ends: Ends,
-  direct: Question,
-  through: Question,
-  n: number,
-): Promise<Record<End, Percentiles>> => {
-  const lines = endNames.map((end) => ({
-    end,
-    agent: new Agent({ keepAlive: true }),
-    question: end === 'through' ? through : direct,
-    times: [] as number[],
-  }));
-  for (let i = -n / 5; i < n; i += 1) {
-    for (const { end, agent, question, times } of lines) {
+const latency = async (ends: Ends, one: Case): Promise<Record<End, Latency>> => {
+  const agents = forEachEnd(() => new Agent({ keepAlive: true }));
+  const times = forEachEnd(() => ({ first: [] as number[], last: [] as number[] }));
+  for (let i = -one.n / 5; i < one.n; i += 1) {
+    for (const end of orders[(i + one.n) % orders.length] ?? endNames) {
       const startedMs = performance.now();
-      await ask(ends[end], agent, question);
-      if (i >= 0) times.push(performance.now() - startedMs);
+      const { firstMs } = await ask(ends[end], agents[end], questionFor(end, one));
+      if (i < 0) continue;
+      times[end].last.push(performance.now() - startedMs);
+      times[end].first.push(firstMs - startedMs);
     }
   }
-  for (const { agent } of lines) agent.destroy();
-  const [directTimes, bareTimes, throughTimes] = lines.map(({ times }) => percentiles(times));
-  if (directTimes === undefined || bareTimes === undefined || throughTimes === undefined) throw new Error('no lines');
-  return { direct: directTimes, bare: bareTimes, through: throughTimes };
+  for (const end of endNames) agents[end].destroy();
+  return forEachEnd((end) => ({ first: percentiles(times[end].first), last: percentiles(times[end].last) }));
 };
 
-const requestsPerSec = async (base: string, seconds: number): Promise<number> => {
-  const agent = new Agent({ keepAlive: true });
-  const untilMs = performance.now() + seconds * 1000;
+/** Microseconds that a process has computed so far; its threads together. */
+const cpuUs = async (pid: number): Promise<number | null> => {
+  try {
+    const threads = await readdir(`/proc/${pid}/task`);
+    const texts = await Promise.all(threads.map((id) => readFile(`/proc/${pid}/task/${id}/schedstat`, 'utf8')));
+    return texts.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1000, 0);
+  } catch {
+    return null;
+  }
+};
+
+const nAtOnce = 32;
+const nRounds = 5;
+const roundMs = 1000;
+
+const loadRound = async (base: string, agent: Agent, question: Question): Promise<number> => {
+  const untilMs = performance.now() + roundMs;
   let n = 0;
   const worker = async (): Promise<void> => {
     while (performance.now() < untilMs) {
-      await ask(base, agent, chat(false));
+      await ask(base, agent, question);
       n += 1;
     }
   };
-  await Promise.all(Array.from({ length: 32 }, worker));
+  await Promise.all(Array.from({ length: nAtOnce }, worker));
+  return n;
+};
+
+/** Rounds by turns; the first of each warms up. */
+const load = async (ends: Ends, pids: Readonly<Record<End, number>>, one: Case): Promise<Record<End, Load>> => {
+  const agent = new Agent({ keepAlive: true });
+  const rounds = forEachEnd(() => ({ perSec: [] as number[], cpu: [] as number[] }));
+  for (let round = -1; round < nRounds; round += 1) {
+    for (const end of endNames) {
+      const before = await cpuUs(pids[end]);
+      const n = await loadRound(ends[end], agent, questionFor(end, one));
+      const after = await cpuUs(pids[end]);
+      if (round < 0) continue;
+      rounds[end].perSec.push((n * 1000) / roundMs);
+      if (before !== null && after !== null) rounds[end].cpu.push((after - before) / n);
+    }
+  }
   agent.destroy();
-  return n / seconds;
+  return forEachEnd((end) => {
+    const { perSec, cpu } = rounds[end];
+    return {
+      requestsPerSec: percentiles(perSec).p50,
+      cpuUsPerRequest: cpu.length === 0 ? null : percentiles(cpu).p50,
+    };
+  });
 };
 
 const chunksPerSec = async (base: string, nStreams: number): Promise<number> => {
@@ -209,24 +284,28 @@ const untilAnswers = async (what: string, holds: () => Promise<boolean>): Promis
   throw new Error(`${what} did not start`);
 };
 
-const measure = async (ends: Ends): Promise<GatewayBench> => {
+const same = (what: string, question: Question, n: number): Case => ({ what, direct: question, through: question, n });
+
+const casesFor = (): readonly Case[] => {
+  return [
+    same('chat, whole', chat(false), 1500),
+    same('chat, stream of 8', chat(true), 1000),
+    { what: 'messages, whole', direct: chat(false), through: shortMessages(false), n: 1500 },
+    { what: 'messages, stream of 8', direct: chat(true), through: shortMessages(true), n: 1000 },
+    same('chat, 80 KB prompt', chat(false, 80_000), 500),
+    { what: 'messages, whole, 80 KB', direct: chat(false, 80_000), through: messages(false), n: 500 },
+    { what: 'messages, stream of 8, 80 KB', direct: chat(true, 80_000), through: messages(true), n: 500 },
+  ];
+};
+
+const measure = async (ends: Ends, pids: Readonly<Record<End, number>>): Promise<GatewayBench> => {
   const node = ends.direct;
   const set = (changes: object): Promise<unknown> => control(node, '/models', { id: 'm', ...changes });
-  const speaksMessages = (await fetch(`${ends.through}/v1/messages`, { method: 'POST' })).status !== 404;
-  const cases: { what: string; direct: Question; through: Question; n: number }[] = [
-    { what: 'chat, whole', direct: chat(false), through: chat(false), n: 1500 },
-    { what: 'chat, stream of 8', direct: chat(true), through: chat(true), n: 1000 },
-    { what: 'chat, 80 KB prompt', direct: chat(false, 80_000), through: chat(false, 80_000), n: 500 },
-  ];
-  if (speaksMessages) {
-    const direct = chat(false, 80_000);
-    const streamed = chat(true, 80_000);
-    cases.push({ what: 'messages, whole, 80 KB', direct, through: messages(false), n: 500 });
-    cases.push({ what: 'messages, stream of 8, 80 KB', direct: streamed, through: messages(true), n: 500 });
-  }
+  const cases = casesFor();
   const found: GatewayBench['latency'][number][] = [];
-  for (const one of cases) found.push({ what: one.what, ...(await latency(ends, one.direct, one.through, one.n)) });
-  const rates = { direct: await requestsPerSec(ends.direct, 3), through: await requestsPerSec(ends.through, 3) };
+  for (const one of cases) found.push({ what: one.what, ...(await latency(ends, one)) });
+  const loads: GatewayBench['load'][number][] = [];
+  for (const one of cases.slice(0, 4)) loads.push({ what: one.what, ...(await load(ends, pids, one)) });
   const chunks: GatewayBench['chunksPerSec'][number][] = [];
   for (const nStreams of [1, 50]) {
     await set({ tokens: nStreams === 1 ? 20_000 : 1000 });
@@ -236,30 +315,39 @@ const measure = async (ends: Ends): Promise<GatewayBench> => {
   }
   await set({ tokens: 100_000, token_ms: 5 });
   const abortMs = { direct: await aborts(ends.direct, node, 50), through: await aborts(ends.through, node, 50) };
-  return { latency: found, requestsPerSec: rates, chunksPerSec: chunks, abortMs };
+  return { latency: found, load: loads, chunksPerSec: chunks, abortMs };
 };
 
 const ms = (value: number): string => `${value.toFixed(2).padStart(6)} ms`;
 const perSec = (value: number): string => Math.round(value).toLocaleString('en').padStart(9);
+const us = (value: number | null): string => `${value === null ? '–' : Math.round(value)} us`.padStart(8);
 
-const report = (bench: GatewayBench): string => {
-  const rows = bench.latency.map(({ what, direct, bare, through }) => {
-    const added = (line: Percentiles): string => `p50 +${ms(line.p50 - direct.p50)}  p99 +${ms(line.p99 - direct.p99)}`;
-    return `  ${what.padEnd(28)} ${ms(direct.p50)}   ${added(bare)}   ${added(through)}`;
-  });
-  const { requestsPerSec: rates, abortMs } = bench;
-  return [
-    'latency, one request after another     direct   a bare proxy adds             the gateway adds',
-    ...rows,
-    `requests per second, 32 at once    ${perSec(rates.direct)} →${perSec(rates.through)}`,
-    ...bench.chunksPerSec.map(
+const latencyLine = ({ what, direct, bare, through }: GatewayBench['latency'][number]): string => {
+  const adds = (end: Latency): string =>
+    `${ms(end.first.p50 - direct.first.p50)} ${ms(end.last.p50 - direct.last.p50)} ${ms(end.last.p99 - direct.last.p99)}`;
+  return `  ${what.padEnd(28)} ${ms(direct.last.p50)}   ${adds(bare)}   ${adds(through)}`;
+};
+
+const loadText = (end: Load): string => `${perSec(end.requestsPerSec)} ${us(end.cpuUsPerRequest)}`;
+
+const loadLine = ({ what, direct, bare, through }: GatewayBench['load'][number]): string => {
+  return `  ${what.padEnd(28)} ${loadText(direct)} ${loadText(bare)} ${loadText(through)}`;
+};
+
+const report = ({ latency: rows, load: loads, chunksPerSec: chunks, abortMs }: GatewayBench): string =>
+  [
+    'one request after another      direct p50   a bare proxy adds              the gateway adds',
+    '                                            first p50  last p50  last p99  first p50  last p50  last p99',
+    ...rows.map(latencyLine),
+    `${nAtOnce} at once, a second and CPU           direct       a bare proxy        the gateway`,
+    ...loads.map(loadLine),
+    ...chunks.map(
       ({ nStreams, direct, through }) =>
         `chunks per second, ${String(nStreams).padStart(2)} streams      ${perSec(direct)} →${perSec(through)}`,
     ),
     `client gone to slot free, directly       p50 ${ms(abortMs.direct.p50)}   p99 ${ms(abortMs.direct.p99)}`,
     `client gone to slot free, both hops      p50 ${ms(abortMs.through.p50)}   p99 ${ms(abortMs.through.p99)}`,
   ].join('\n');
-};
 
 const local = (port: number): string => `http://127.0.0.1:${port}`;
 
@@ -276,29 +364,25 @@ export const run = async (): Promise<GatewayBench> => {
   );
   const model = ['--model', 'm,status=loaded,max_in_flight=10000,context=10000000'];
   build();
-  const children = [
-    start([
-      '--conditions=source',
-      '--import',
-      'tsx',
-      'packages/gateway/test/fake-neuron/main.ts',
-      '--port',
-      String(nodePort),
-      ...model,
-    ]),
-    start(['--import', 'tsx', 'packages/gateway/test/bare-proxy.ts', String(barePort), ends.direct]),
-    start(['packages/cli/dist/cortex.js', 'serve', '--config', config]),
-  ];
+  const fakeNode = ['--conditions=source', '--import', 'tsx', 'packages/gateway/test/fake-neuron/main.ts'];
+  const children: Record<End, ChildProcess> = {
+    direct: start([...fakeNode, '--port', String(nodePort), ...model]),
+    bare: start(['--import', 'tsx', 'packages/gateway/test/bare-proxy.ts', String(barePort), ends.direct]),
+    through: start(['packages/cli/dist/cortex.js', 'serve', '--config', config]),
+  };
   try {
     const agent = new Agent();
     for (const end of endNames) {
       await untilAnswers(end, async () => (await ask(ends[end], agent, chat(false))).status === 200);
     }
-    const bench = await measure(ends);
+    const bench = await measure(
+      ends,
+      forEachEnd((end) => children[end].pid ?? 0),
+    );
     console.log(report(bench));
     return bench;
   } finally {
-    for (const child of children) child.kill();
+    for (const end of endNames) children[end].kill();
     await rm(dir, { recursive: true, force: true });
   }
 };
