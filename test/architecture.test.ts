@@ -32,22 +32,27 @@ const packageArrows: Readonly<Record<string, readonly string[]>> = {
 const neuronArrows: Readonly<Record<string, readonly string[]>> = {
   '': ['http', 'harness', 'discovery', 'model-store'],
   http: [],
-  harness: ['chat', 'vision', 'tokenizer', 'sampling', 'device', 'model', 'model-store', 'arch'],
+  harness: ['chat', 'vision', 'tokenizer', 'sampling', 'device', 'model', 'model-store', 'model-files', 'arch'],
   verify: ['harness', 'chat', 'vision', 'tokenizer', 'device', 'model'],
   discovery: [],
-  chat: ['tokenizer'],
+  chat: ['tokenizer', 'model-files'],
   device: ['sampling', 'model'],
   sampling: [],
   vision: [],
-  tokenizer: [],
-  model: ['arch', 'tokenizer', 'model-store'],
-  'model-store': [],
-  arch: ['blocks'],
+  tokenizer: ['model-files'],
+  model: ['arch', 'model-store', 'model-files'],
+  'model-store': ['model-files'],
+  'model-files': [],
+  arch: ['blocks', 'model-files'],
   blocks: [],
 };
 
 /** Open to every folder of the neuron, because it uses none of them. */
-const neuronLeaves: ReadonlySet<string> = new Set(['spawn-worker.ts', 'model/weight-spec.ts']);
+const neuronLeaves: ReadonlySet<string> = new Set([
+  'spawn-worker.ts',
+  'model/weight-spec.ts',
+  'arch/pre-tokenizers.ts',
+]);
 
 /** Types that a folder below shares with those above it. */
 const neuronContracts: ReadonlySet<string> = new Set([

@@ -3,6 +3,7 @@
  * its config, declares its weights and caches, and builds its graphs; it owns no memory and knows no requests.
  */
 import type { Context, Graph, Tensor } from '@cortex/ggml';
+import type { GgufModel } from '../model-files/gguf-file.ts';
 import type { TensorNames, WeightSpec } from '../model/weight-spec.ts';
 
 /** What one layer keeps of a sequence between steps. */
@@ -106,8 +107,14 @@ export interface VisionTower {
 }
 
 export interface Arch {
-  /** `model_type` values of config.json that mean this architecture. */
+  /** `model_type` values of config.json that mean this architecture; the first for the language model in GGUF files. */
   readonly modelTypes: readonly string[];
+  readonly gguf: {
+    /** `general.architecture` of GGUF files that mean this architecture. */
+    readonly architecture: string;
+    /** The keys as `config.json` would have them, but for `model_type`; judged by `configure`. */
+    configOf(model: GgufModel): Readonly<Record<string, unknown>>;
+  };
   /** @throws CortexError `model_load_failed` for a config that is broken or asks for what is not built here. */
   configure(config: unknown, names: TensorNames): ArchModel;
 }

@@ -1,5 +1,6 @@
 /** Every architecture there is: a new one is a folder beside this file and a line here. */
 import { CortexError } from '@cortex/core';
+import type { GgufModel } from '../model-files/gguf-file.ts';
 import type { Arch } from './arch.ts';
 import { qwen3 } from './qwen3/qwen3.ts';
 import { qwen35 } from './qwen3_5/qwen3_5.ts';
@@ -23,5 +24,19 @@ export const archOf = (config: unknown): Arch => {
     'model_load_failed',
     `config.json: model_type is ${shown}; this build runs ${supportedModelTypes.join(', ')}`,
     { facts: { model_type: typeof modelType === 'string' ? modelType.slice(0, 64) : null } },
+  );
+};
+
+/** A GGUF file's keys as a `config.json`. @throws CortexError `model_load_failed` naming the architecture and those there are. */
+export const configOfGguf = (model: GgufModel): unknown => {
+  const { metadata } = model;
+  const name = metadata.text('general.architecture') ?? '';
+  const arch = archs.find(({ gguf }) => gguf.architecture === name);
+  if (arch !== undefined) return { ...arch.gguf.configOf(model), model_type: arch.modelTypes[0] };
+  const known = archs.map(({ gguf }) => gguf.architecture).join(', ');
+  throw new CortexError(
+    'model_load_failed',
+    `${metadata.file}: general.architecture is ${JSON.stringify(name.slice(0, 64))}; this build runs ${known}`,
+    { facts: { architecture: name.slice(0, 64) } },
   );
 };

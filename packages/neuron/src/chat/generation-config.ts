@@ -3,7 +3,7 @@
  * fails the load, for a model that samples differently from what its makers say is wrong in silence.
  */
 import { z } from 'zod';
-import { parseModelJson } from '../tokenizer/model-json.ts';
+import { parseModelJson } from '../model-files/model-json.ts';
 
 export interface SamplingDefaults {
   /** 0 is greedy: what `do_sample: false` means. */

@@ -4,7 +4,7 @@
  */
 import { CortexError } from '@cortex/core';
 import { z } from 'zod';
-import { readModelJson, readModelText } from '../tokenizer/model-json.ts';
+import { readModelJson, readModelText } from '../model-files/model-json.ts';
 import type { TokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 
 export interface TemplateSource {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { CortexError, describeIssue } from '@cortex/core';
 import { z } from 'zod';
 import { readTemplateSource } from '../chat/template-source.ts';
-import { readModelJson } from '../tokenizer/model-json.ts';
+import { readModelConfig } from '../model/model-config.ts';
 import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 
 export interface CheckpointFacts {
@@ -109,12 +109,10 @@ export const factsOf = (
   };
 };
 
-const anyJson = z.unknown();
-
 /** Never throws: what is wrong with the folder is in `refusal`. */
 export const readCheckpointFacts = async (dir: string, supported: readonly string[]): Promise<CheckpointFacts> => {
   try {
-    const config = await readModelJson(anyJson, dir, 'config.json');
+    const config = await readModelConfig(dir);
     const template = await readTemplateSource(dir, await readTokenizerConfig(dir));
     return factsOf(config, template === null ? null : template.text + (template.toolText ?? ''), supported);
   } catch (thrown) {

@@ -5,8 +5,9 @@
 import { z } from 'zod';
 import { samplingDefaults, type SamplingDefaults } from '../chat/generation-config.ts';
 import { PromptThread } from '../chat/prompt-thread.ts';
+import { readModelConfig } from '../model/model-config.ts';
 import { eosIds } from '../tokenizer/eos-ids.ts';
-import { readModelJson } from '../tokenizer/model-json.ts';
+import { readModelJson } from '../model-files/model-json.ts';
 import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 import type { Vocabulary } from '../tokenizer/vocabulary.ts';
 import { parseVisionMeta, type VisionMeta } from '../vision/vision-meta.ts';
@@ -55,7 +56,7 @@ const thinkEnd = '</think>';
 
 export const loadPromptSide: PromptSideLoader = async (dir, modelId, { resizedPixelsMax } = {}) => {
   const [config, generationConfig, preprocessor, processor, tokenizerConfig] = await Promise.all([
-    readModelJson(anyJson, dir, 'config.json'),
+    readModelConfig(dir),
     readModelJson(anyJson, dir, 'generation_config.json'),
     readModelJson(anyJson, dir, 'preprocessor_config.json'),
     readModelJson(anyJson, dir, 'processor_config.json'),

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { z } from 'zod';
 import { isWeightFile, weightIndexFile } from '../model-store/checkpoint-folder.ts';
-import { readModelJson } from '../tokenizer/model-json.ts';
+import { readModelJson } from '../model-files/model-json.ts';
 import { quoteName } from './safetensors.ts';
 
 export interface CheckpointFiles {

@@ -9,7 +9,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { configFile } from '../model-store/checkpoint-folder.ts';
-import { readModelJson } from '../tokenizer/model-json.ts';
+import { readModelJson } from '../model-files/model-json.ts';
 import { tensorTypes } from '@cortex/ggml';
 import type { Checkpoint, CheckpointTensor } from './checkpoint.ts';
 import { findCheckpointFiles, type CheckpointFiles } from './checkpoint-files.ts';

@@ -70,8 +70,10 @@ export const rowsOf = (
   spec: WeightSpec,
   form: WeightForm = spec,
 ): { readonly nRows: number; readonly rowLength: number; readonly sourceRow: number } => {
-  const rowLength = spec.ne[0] ?? 1;
-  const nRows = product(spec.ne.slice(1));
+  // A vector of several parts is read as rows of one value each.
+  const isCut = spec.ne.length === 1 && form.parts.length > 1 && form.isSum !== true;
+  const rowLength = isCut ? 1 : (spec.ne[0] ?? 1);
+  const nRows = product(isCut ? spec.ne : spec.ne.slice(1));
   const sourceRow = form.sourceRow ?? rowLength;
   const all = form.parts.reduce((n, part) => n + product(part.shape), 0);
   const available = form.isSum === true ? all / form.parts.length : all;

@@ -3,7 +3,7 @@
  * union: stopping early on one of them is right, and missing one lets the model run on into a made-up user turn.
  */
 import { z } from 'zod';
-import { parseModelJson } from './model-json.ts';
+import { parseModelJson } from '../model-files/model-json.ts';
 import type { TokenizerConfig } from './tokenizer-files.ts';
 import type { Vocabulary } from './vocabulary.ts';
 

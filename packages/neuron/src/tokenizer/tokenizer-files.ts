@@ -4,7 +4,7 @@
  */
 import { CortexError } from '@cortex/core';
 import { z } from 'zod';
-import { readModelJson } from './model-json.ts';
+import { readModelJson } from '../model-files/model-json.ts';
 
 /** Ids index tables, so they are bounded well above any real vocabulary. */
 const idMax = 2 ** 22 - 1;

@@ -13,7 +13,9 @@ import {
   size,
   textPrefix,
 } from '../config-fields.ts';
+import type { GgufModel } from '../../model-files/gguf-file.ts';
 import type { TensorNames } from '../../model/weight-spec.ts';
+import { archKeys, decoderFields, ropeScalingFields } from '../gguf-fields.ts';
 
 const qwen3Fields = {
   hidden_size: size,
@@ -83,3 +85,10 @@ export const qwen3Base = (config: unknown, names: TensorNames): Qwen3Base => {
     prefix: textPrefix(names),
   };
 };
+
+/** The same fields out of a GGUF file's keys. */
+export const qwen3ConfigOfGguf = (model: GgufModel): Readonly<Record<string, unknown>> => ({
+  ...decoderFields(model),
+  rope_theta: archKeys(model).number('rope.freq_base'),
+  rope_scaling: ropeScalingFields(model),
+});

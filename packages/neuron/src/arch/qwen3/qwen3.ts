@@ -4,7 +4,7 @@ import { gatedMlp } from '../../blocks/mlp.ts';
 import { matrix, outerMatrices, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel } from '../arch.ts';
 import { attention, attentionWeights } from './attention.ts';
-import { qwen3Base, type Qwen3Base } from './config.ts';
+import { qwen3Base, qwen3ConfigOfGguf, type Qwen3Base } from './config.ts';
 
 export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number): WeightSpec[] => {
   const from = `${prefix}layers.${i}.mlp`;
@@ -51,6 +51,7 @@ export const qwen3Model = (
 
 export const qwen3: Arch = {
   modelTypes: ['qwen3'],
+  gguf: { architecture: 'qwen3', configOf: qwen3ConfigOfGguf },
   configure: (config, names) => {
     const base = qwen3Base(config, names);
     const dense = (i: number) => ({

@@ -8,6 +8,7 @@ import type { Arch, ArchModel, LayerCache } from '../arch.ts';
 import { parseConfigFields, size } from '../config-fields.ts';
 import { qwen35Base, textConfigOf, type Qwen35Base } from './config.ts';
 import { deltaNetWeights, layerNormWeights } from './delta-weights.ts';
+import { qwen35ConfigOfGguf } from './gguf-config.ts';
 import { gatedAttention, gatedAttentionWeights } from './gated-attention.ts';
 import { visionTowerOf } from './vision-tower.ts';
 
@@ -65,6 +66,7 @@ export const qwen35Model = (
 
 export const qwen35: Arch = {
   modelTypes: ['qwen3_5', 'qwen3_5_text'],
+  gguf: { architecture: 'qwen35', configOf: qwen35ConfigOfGguf },
   configure: (config, names) => {
     const base = qwen35Base(config, names);
     const schema = z.looseObject({ intermediate_size: size });

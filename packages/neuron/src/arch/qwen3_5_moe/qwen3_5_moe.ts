@@ -7,6 +7,7 @@ import type { Arch } from '../arch.ts';
 import { badConfig, count, parseConfigFields, size } from '../config-fields.ts';
 import { expertWeights } from '../experts.ts';
 import { qwen35Base, textConfigOf } from '../qwen3_5/config.ts';
+import { qwen35ConfigOfGguf } from '../qwen3_5/gguf-config.ts';
 import { qwen35Model } from '../qwen3_5/qwen3_5.ts';
 
 const schema = z.looseObject({
@@ -19,6 +20,7 @@ const schema = z.looseObject({
 
 export const qwen35Moe: Arch = {
   modelTypes: ['qwen3_5_moe', 'qwen3_5_moe_text'],
+  gguf: { architecture: 'qwen35moe', configOf: qwen35ConfigOfGguf },
   configure: (config, names) => {
     const base = qwen35Base(config, names);
     const raw = parseConfigFields(schema, textConfigOf(config));

@@ -6,7 +6,7 @@ import type { DecoderLayer } from '../../blocks/decoder.ts';
 import type { Arch } from '../arch.ts';
 import { badConfig, count, parseConfigFields, size } from '../config-fields.ts';
 import { expertWeights } from '../experts.ts';
-import { qwen3Base } from '../qwen3/config.ts';
+import { qwen3Base, qwen3ConfigOfGguf } from '../qwen3/config.ts';
 import { mlpWeights, qwen3Model } from '../qwen3/qwen3.ts';
 
 const schema = z.looseObject({
@@ -21,6 +21,8 @@ const schema = z.looseObject({
 
 export const qwen3Moe: Arch = {
   modelTypes: ['qwen3_moe'],
+  // The files do not say how the chosen experts' weights are normalised: those of this architecture always are.
+  gguf: { architecture: 'qwen3moe', configOf: (model) => ({ ...qwen3ConfigOfGguf(model), norm_topk_prob: true }) },
   configure: (config, names) => {
     const base = qwen3Base(config, names);
     const raw = parseConfigFields(schema, config);

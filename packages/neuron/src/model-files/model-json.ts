@@ -1,11 +1,14 @@
 /**
- * Reads one JSON file of a checkpoint folder. Such files are strangers' input: anything missing, huge, malformed or
- * of the wrong type is a `model_load_failed` that names the file and the field.
+ * Reads one small file of a checkpoint: of a folder, or, under the same name, what a GGUF file says in its keys. Such
+ * files are strangers' input: anything missing, huge, malformed or of the wrong type is a `model_load_failed` that names
+ * the file and the field.
  */
 import { CortexError, describeIssue } from '@cortex/core';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
+import { isGguf } from './gguf-file.ts';
+import { ggufSideFile } from './gguf-side-files.ts';
 
 /** The largest tokenizers in use are below 40 MB. */
 const bytesMax = 256 * 2 ** 20;
@@ -13,8 +16,12 @@ const bytesMax = 256 * 2 ** 20;
 const loadFailed = (file: string, message: string, cause?: unknown): CortexError =>
   new CortexError('model_load_failed', `${file}: ${message}`, { facts: { file }, cause });
 
-/** @returns the file's text, or null where there is no such file. @throws CortexError `model_load_failed`. */
+/**
+ * @param dir The checkpoint: a folder, or a GGUF file, which has no files of text.
+ * @returns the file's text, or null where there is no such file. @throws CortexError `model_load_failed`.
+ */
 export const readModelText = async (dir: string, file: string): Promise<string | null> => {
+  if (isGguf(dir)) return null;
   const path = join(dir, file);
   try {
     const { size } = await stat(path);
@@ -37,6 +44,10 @@ export const parseModelJson = <T>(schema: z.ZodType<T>, value: unknown, file: st
 
 /** @returns the parsed file, or null where there is no such file. @throws CortexError `model_load_failed`. */
 export const readModelJson = async <T>(schema: z.ZodType<T>, dir: string, file: string): Promise<T | null> => {
+  if (isGguf(dir)) {
+    const made = await ggufSideFile(dir, file);
+    return made === null ? null : parseModelJson(schema, made, basename(dir));
+  }
   const text = await readModelText(dir, file);
   if (text === null) return null;
   let value: unknown;
