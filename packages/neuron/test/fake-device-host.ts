@@ -65,6 +65,8 @@ const block = (ms: number): void => {
 class FakeSequence implements ModelSequence {
   /** The tokens that its cells are of. */
   ids: number[] = [];
+  /** Those that they were of before it was reopened in them. */
+  formerIds: readonly number[] = [];
   readonly nTokensMax: number;
   readonly #onDispose: () => void;
 
@@ -129,10 +131,15 @@ class FakePrefixes implements KeptPrefixes {
   }
 
   reopen(cells: ParkedCells, nTokensMax: number): ModelSequence | null {
-    if (!this.parked.delete(cells as FakeKept)) throw new Error('the cells are not parked');
+    const kept = cells as FakeKept;
+    if (!this.parked.delete(kept)) throw new Error('the cells are not parked');
     const sequence = this.#model.open(nTokensMax);
-    if (sequence === null) this.parked.add(cells as FakeKept);
-    else this.#model.calls.push('reopen');
+    if (sequence === null) {
+      this.parked.add(kept);
+      return null;
+    }
+    fakeSequence(sequence).formerIds = kept.ids;
+    this.#model.calls.push('reopen');
     return sequence;
   }
 
@@ -160,13 +167,13 @@ class FakePrefixes implements KeptPrefixes {
 
   resume(sequence: ModelSequence, { nTokens, cells, state }: Parameters<KeptPrefixes['resume']>[1]): void {
     const own = fakeSequence(sequence);
-    if (own.nPast > 0) throw new Error('the sequence has a past already');
-    if (this.stateBytes > 0 && state?.nTokens !== nTokens) throw new Error('the state is not of that many tokens');
-    // Where the cells are its own, only the caller knows what was in them.
-    const from =
-      cells instanceof FakeKept || cells instanceof FakeSequence ? cells.ids : new Array<number>(nTokens).fill(-1);
+    if (own.nPast >= nTokens) throw new Error('the sequence has a past already');
+    const from = cells instanceof FakeKept || cells instanceof FakeSequence ? cells.ids : own.formerIds;
     if (from.length < nTokens) throw new Error('the past is not that long');
     own.ids = from.slice(0, nTokens);
+    if (this.stateBytes > 0 && String((state as FakeKept | null)?.ids) !== String(own.ids)) {
+      throw new Error('the state is of other tokens');
+    }
     this.#model.calls.push(`resume ${nTokens}`);
   }
 
@@ -348,7 +355,11 @@ export const openDevice: OpenDevice = ({ index }) => {
   return new FakeHost();
 };
 
-export const fakeLoadSpec = (modelId: string, plan: Partial<FakeModelPlan> = {}, chunkMax = 8): LoadSpec => ({
+export const fakeLoadSpec = (
+  modelId: string,
+  plan: Partial<FakeModelPlan> = {},
+  { chunkMax = 8, prefixHostBytesMax = null }: Partial<Pick<LoadSpec, 'chunkMax' | 'prefixHostBytesMax'>> = {},
+): LoadSpec => ({
   modelId,
   dir: JSON.stringify(plan),
   weightType: 'auto',
@@ -359,6 +370,7 @@ export const fakeLoadSpec = (modelId: string, plan: Partial<FakeModelPlan> = {},
   chunkMax,
   vocabulary: { ...byteVocabulary().table, added: new Map() },
   bannedIds: [imageTokenId],
+  prefixHostBytesMax,
 });
 
 export const fakeImage = (contentHash: string, nTokens = 2): ImageInput => ({

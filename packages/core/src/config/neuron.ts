@@ -38,6 +38,20 @@ const ggmlSchema = z.strictObject({
     .max(8192)
     .default(512)
     .describe('Prompt tokens computed in one step; smaller steps let running answers go on between them.'),
+  prefix_cache: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Go on from what earlier requests computed where a prompt begins like theirs, instead of computing it again.',
+    ),
+  prefix_cache_mb: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      "Host memory per model for prefixes: states of recurrent layers, and what had to leave the device's KV cache. Default: a tenth of the machine's memory.",
+    )
+    .meta({ examples: [4096] }),
   threads: z
     .int()
     .min(1)

@@ -49,7 +49,7 @@ export class Generation {
     this.spec = spec;
     this.model = model;
     this.nTokensReserved = Math.min(spec.promptIds.length + Math.max(spec.tokensMax, 0), tokensMax);
-    this.images = spec.vision === null ? null : new PromptImages(spec.promptIds, spec.vision);
+    this.images = spec.vision === null ? null : new PromptImages(spec.promptIds, spec.vision, model.model.imageTokenId);
     this.sequences = spec.choices.map(({ sampling }, choice) => {
       return new Sequence(this, choice, model.sampling(sampling, spec));
     });
@@ -87,7 +87,8 @@ export class Generation {
     this.events.push({
       kind: 'done',
       nPromptTokens: this.nPromptTokens,
-      nCachedTokens: 0,
+      // The prompt is counted once, so are those of its tokens that were known before any choice.
+      nCachedTokens: this.sequences[0]?.nCached ?? 0,
       prefillMs: this.#prefillMs,
       decodeMs: this.#decodeMs,
       nGenerated: this.sequences.reduce((sum, sequence) => sum + sequence.nGenerated, 0),
@@ -110,7 +111,7 @@ export class Generation {
   #end(state: GenerationState): void {
     if (this.#state.kind !== 'running') return;
     this.#state = state;
-    for (const sequence of this.sequences) sequence.release();
+    for (const sequence of this.sequences) sequence.release(state.kind === 'cancelled');
     this.#freeImages();
   }
 

@@ -8,6 +8,7 @@ import { GrammarCache } from '../sampling/grammar/token-constraint.ts';
 import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
+import { PrefixCache } from './prefix/prefix-cache.ts';
 import type { PromptImages } from './prompt-images.ts';
 import type { GenerateSpec, LoadedFacts, LoadSpec, ModelCounts } from './protocol.ts';
 import type { ModelState } from './scheduler.ts';
@@ -26,6 +27,7 @@ export class LoadedModel implements ModelState, Disposable {
   readonly spec: LoadSpec;
   readonly model: DeviceModel;
   readonly chunkMax: number;
+  readonly prefixes: PrefixCache;
   readonly manual = new Map<string, ManualSequence>();
   readonly prefillRate = new WorkRate();
   readonly decodeRate = new WorkRate();
@@ -41,6 +43,10 @@ export class LoadedModel implements ModelState, Disposable {
     this.model = model;
     this.chunkMax = Math.max(spec.chunkMax, 1);
     this.#workspace = workspace;
+    const { control } = spec.vocabulary;
+    const banned = new Set(spec.bannedIds);
+    const isControl = (id: number): boolean => control[id] === 1 && !banned.has(id);
+    this.prefixes = new PrefixCache(model, { hostBytesMax: spec.prefixHostBytesMax, isControl });
   }
 
   get facts(): LoadedFacts {
@@ -77,7 +83,7 @@ export class LoadedModel implements ModelState, Disposable {
   admit(): void {
     for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
       try {
-        if (!next.admit(this.model)) {
+        if (!next.admit()) {
           if (this.#isHeld) return;
           throw new CortexError('overloaded', `there is no room for ${next.generation.nTokensReserved} tokens`);
         }
@@ -88,6 +94,13 @@ export class LoadedModel implements ModelState, Disposable {
         next.generation.fail(error);
         this.dropFinished();
       }
+    }
+    const [oldest] = this.prefilling;
+    try {
+      oldest?.prepare();
+    } catch (error) {
+      oldest?.generation.fail(error);
+      this.dropFinished();
     }
   }
 
@@ -112,6 +125,7 @@ export class LoadedModel implements ModelState, Disposable {
   /** The generations on it must have ended. */
   [Symbol.dispose](): void {
     for (const name of this.manual.keys()) this.resetManual(name);
+    this.prefixes[Symbol.dispose]();
     this.model[Symbol.dispose]();
   }
 }

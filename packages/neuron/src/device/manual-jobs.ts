@@ -10,10 +10,10 @@ import type { DeviceJob } from './protocol.ts';
 
 type JobOf<K extends DeviceJob['kind']> = Extract<DeviceJob, { kind: K }>;
 
-const open = ({ model, manual }: LoadedModel, job: JobOf<'prefill'>): ManualSequence => {
-  const room = model.open(job.nTokensMax);
+const open = ({ model, prefixes, manual }: LoadedModel, job: JobOf<'prefill'>): ManualSequence => {
+  const room = prefixes.openBlank(job.nTokensMax);
   if (room === null) throw new CortexError('overloaded', `there is no room for a sequence of ${job.nTokensMax} tokens`);
-  const images = job.vision === null ? null : new PromptImages(job.vision.promptIds, job.vision);
+  const images = job.vision === null ? null : new PromptImages(job.vision.promptIds, job.vision, model.imageTokenId);
   const sequence = { room, images };
   manual.set(job.sequence, sequence);
   return sequence;
@@ -44,7 +44,7 @@ export const prefillByHand = (loaded: LoadedModel, job: JobOf<'prefill'>): Float
   const { model, chunkMax } = loaded;
   const sequence = loaded.manual.get(job.sequence) ?? open(loaded, job);
   checkOffset(sequence, job);
-  sequence.images?.encodeAll(model);
+  sequence.images?.encodeAll(model, job.offset);
   const parts: Float32Array[] = [];
   for (let from = 0; from < job.ids.length; from += chunkMax) {
     const ids = job.ids.subarray(from, from + chunkMax);

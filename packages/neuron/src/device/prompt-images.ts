@@ -1,28 +1,36 @@
 /** The images of one prompt on the device: encoded once each, shared by all that prefill the prompt, then freed. */
 import { CortexError } from '@cortex/core';
 import type { DeviceModel, ImageEmbeds, VisionPrompt } from '../model/device-model.ts';
+import { imagesOf, type PrefixImage } from './prefix/prefix-text.ts';
 import type { VisionInput } from './protocol.ts';
 
 export class PromptImages implements Disposable {
+  /** Where they are in the prompt. */
+  readonly places: readonly PrefixImage[];
+  readonly #promptIds: Int32Array;
   readonly #input: VisionInput;
-  readonly #embeds: ImageEmbeds[] = [];
-  readonly #prompt: VisionPrompt;
+  /** By image. */
+  readonly #embeds = new Map<number, ImageEmbeds>();
 
-  constructor(promptIds: Int32Array, input: VisionInput) {
+  /** @param imageTokenId null for a model without a tower. */
+  constructor(promptIds: Int32Array, input: VisionInput, imageTokenId: number | null) {
+    this.#promptIds = promptIds;
     this.#input = input;
-    this.#prompt = { ids: promptIds, positions: input.positions, embeds: this.#embeds };
+    this.places = imagesOf(promptIds, imageTokenId, input.images);
   }
 
-  get nLeft(): number {
-    return this.#input.images.length - this.#embeds.length;
+  /** Images still to encode for a sequence that has computed `nPast` tokens: it needs none of those behind it. */
+  nLeft(nPast: number): number {
+    return this.#waiting(nPast).length;
   }
 
   /** @throws CortexError `vision_unsupported`, and `internal_error` for a tower that makes another number of tokens. */
-  encodeNext(model: DeviceModel): void {
-    const image = this.#input.images[this.#embeds.length];
-    if (image === undefined) return;
+  encodeNext(model: DeviceModel, nPast: number): void {
+    const [iImage] = this.#waiting(nPast);
+    const image = iImage === undefined ? undefined : this.#input.images[iImage];
+    if (iImage === undefined || image === undefined) return;
     const embeds = model.encodeImage(image);
-    this.#embeds.push(embeds);
+    this.#embeds.set(iImage, embeds);
     if (embeds.nTokens !== image.nTokens) {
       throw new CortexError(
         'internal_error',
@@ -31,16 +39,22 @@ export class PromptImages implements Disposable {
     }
   }
 
-  encodeAll(model: DeviceModel): void {
-    while (this.nLeft > 0) this.encodeNext(model);
+  encodeAll(model: DeviceModel, nPast: number): void {
+    while (this.nLeft(nPast) > 0) this.encodeNext(model, nPast);
   }
 
-  /** What `forwardWithVision` takes, once `nLeft` is 0. */
+  /** What `forwardWithVision` takes, once nothing is left for that sequence. */
   get prompt(): VisionPrompt {
-    return this.#prompt;
+    const embeds = this.#input.images.map(({ nTokens }, iImage) => this.#embeds.get(iImage) ?? { nTokens });
+    return { ids: this.#promptIds, positions: this.#input.positions, embeds };
+  }
+
+  #waiting(nPast: number): readonly number[] {
+    return this.places.flatMap(({ end }, iImage) => (end > nPast && !this.#embeds.has(iImage) ? [iImage] : []));
   }
 
   [Symbol.dispose](): void {
-    for (const embeds of this.#embeds.splice(0)) embeds[Symbol.dispose]();
+    for (const embeds of this.#embeds.values()) embeds[Symbol.dispose]();
+    this.#embeds.clear();
   }
 }

@@ -32,6 +32,8 @@ export interface LoadSpec extends ModelOptions {
   readonly vocabulary: VocabularyData;
   /** Ids never sampled: the vision placeholders. Rows beyond the vocabulary are never sampled either. */
   readonly bannedIds: readonly number[];
+  /** Host memory for prefixes of prompts (see `prefix/design.md`); null: none are kept, on the device neither. */
+  readonly prefixHostBytesMax: number | null;
 }
 
 export interface LoadedFacts {

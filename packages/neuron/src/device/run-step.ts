@@ -22,7 +22,7 @@ const guarded = (sequence: Sequence, run: () => void): void => {
 };
 
 const encodeImage = (model: LoadedModel, sequence: Sequence): void => {
-  const { ms } = timed(() => sequence.generation.images?.encodeNext(model.model));
+  const { ms } = timed(() => sequence.generation.images?.encodeNext(model.model, sequence.nPrefilled));
   sequence.generation.notePrefill(ms);
 };
 

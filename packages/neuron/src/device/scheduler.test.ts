@@ -8,7 +8,7 @@ const model = (state: Partial<ModelState>): ModelState => ({
   chunkMax: 8,
   ...state,
 });
-const prompt = (nPromptLeft: number, nImagesLeft = 0) => ({ nPromptLeft, nImagesLeft });
+const prompt = (nPromptLeft: number, nImagesLeft = 0) => ({ nPromptLeft, nImagesLeft, nUntilBoundary: Infinity });
 const kindOf = (state: Partial<ModelState>): string | undefined => nextStep([model(state)], null)?.kind;
 
 describe('nextStep', () => {
@@ -28,6 +28,8 @@ describe('nextStep', () => {
       nTokens: 8,
     });
     expect(nextStep([model({ prefilling: [prompt(3), prompt(20)] })], null)).toMatchObject({ nTokens: 3 });
+    const bounded = { ...prompt(20), nUntilBoundary: 5 };
+    expect(nextStep([model({ prefilling: [bounded] })], null)).toMatchObject({ nTokens: 5 });
   });
 
   it('lets running sequences decode after each chunk and each image', () => {

@@ -9,6 +9,8 @@ export interface PrefillState {
   readonly nImagesLeft: number;
   /** Prompt tokens not computed yet, at least 1. */
   readonly nPromptLeft: number;
+  /** Tokens up to where a step has to end, at least 1; Infinity when it may end anywhere. */
+  readonly nUntilBoundary: number;
 }
 
 export interface ModelState {
@@ -34,7 +36,7 @@ const stepOf = <M extends ModelState>(model: M): Step<M> | null => {
   const isRunning = model.decoding.length > 0;
   if (oldest === undefined || (isRunning && model.lastWasPrefill)) return isRunning ? { kind: 'decode', model } : null;
   if (oldest.nImagesLeft > 0) return { kind: 'encode_image', model };
-  return { kind: 'prefill', model, nTokens: Math.min(oldest.nPromptLeft, model.chunkMax) };
+  return { kind: 'prefill', model, nTokens: Math.min(oldest.nPromptLeft, oldest.nUntilBoundary, model.chunkMax) };
 };
 
 /** `last` is the model of the step before; those after it come first. Null when there is nothing to do. */

@@ -3,10 +3,12 @@
  * it. It holds its room on the device from `admit` to `release`.
  */
 import { CortexError } from '@cortex/core';
-import type { DeviceModel, ModelSequence } from '../model/device-model.ts';
+import type { ModelSequence } from '../model/device-model.ts';
 import type { Sampler } from '../sampling/sampler.ts';
 import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
 import type { Generation } from './generation.ts';
+import type { PrefixCache, RunningPrefix } from './prefix/prefix-cache.ts';
+import { PrefixText } from './prefix/prefix-text.ts';
 import type { PrefillState } from './scheduler.ts';
 
 /** What ended a choice. */
@@ -20,8 +22,11 @@ export interface SequenceSampling {
 export class Sequence implements PrefillState {
   readonly generation: Generation;
   readonly choice: number;
+  readonly #prefixes: PrefixCache;
   readonly #sampling: SequenceSampling;
-  #room: ModelSequence | null = null;
+  readonly #text: PrefixText;
+  #running: RunningPrefix | null = null;
+  #nCached = 0;
   #nPrefilled = 0;
   #nGenerated = 0;
   #lastId = 0;
@@ -30,16 +35,31 @@ export class Sequence implements PrefillState {
   constructor(generation: Generation, choice: number, sampling: SequenceSampling) {
     this.generation = generation;
     this.choice = choice;
+    this.#prefixes = generation.model.prefixes;
     this.#sampling = sampling;
+    this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
   }
 
   get room(): ModelSequence {
-    if (this.#room === null) throw new CortexError('internal_error', 'a sequence without room was run');
-    return this.#room;
+    return this.#prefix.room;
+  }
+
+  get #prefix(): RunningPrefix {
+    if (this.#running === null) throw new CortexError('internal_error', 'a sequence without room was run');
+    return this.#running;
   }
 
   get nImagesLeft(): number {
-    return this.generation.images?.nLeft ?? 0;
+    return this.generation.images?.nLeft(this.#nPrefilled) ?? 0;
+  }
+
+  get nUntilBoundary(): number {
+    return this.#prefixes.nUntilBoundary(this.#prefix);
+  }
+
+  /** Tokens of its prompt that were known already. */
+  get nCached(): number {
+    return this.#nCached;
   }
 
   get nPrefilled(): number {
@@ -60,13 +80,27 @@ export class Sequence implements PrefillState {
   }
 
   /** Takes its room; false when there is none now. */
-  admit(model: DeviceModel): boolean {
-    this.#room = model.open(this.generation.nTokensReserved);
-    return this.#room !== null;
+  admit(): boolean {
+    this.#running = this.#prefixes.open(this.#text, this.generation.nTokensReserved);
+    this.#noteCached();
+    return this.#running !== null;
+  }
+
+  /** Before its next step: until it has computed anything, others may do so for it. */
+  prepare(): void {
+    if (this.#nPrefilled > this.#nCached) return;
+    this.#prefixes.begin(this.#prefix);
+    this.#noteCached();
   }
 
   prefilled(nTokens: number): void {
     this.#nPrefilled += nTokens;
+    this.#prefixes.computed(this.#prefix);
+  }
+
+  #noteCached(): void {
+    this.#nCached = this.#running?.nCached ?? 0;
+    this.#nPrefilled = this.#nCached;
   }
 
   /** Samples from a row of logits, which it uses up, and notes the events. Returns whether the sequence goes on. */
@@ -81,6 +115,7 @@ export class Sequence implements PrefillState {
     if (spec.eosIds.includes(id)) return this.finish('eos');
     sampler.accept(id);
     constraint?.accept(id);
+    this.#text.push(id);
     this.#lastId = id;
     this.#nGenerated += 1;
     events.push({ kind: 'token', choice: this.choice, token: { id, logprob, top } });
@@ -95,16 +130,16 @@ export class Sequence implements PrefillState {
   /** Ends it and gives back its room. Always false: it does not go on. */
   finish(cause: FinishCause): false {
     if (this.#isFinished) return false;
-    this.release();
+    this.release(true);
     this.generation.events.push({ kind: 'finished', choice: this.choice, cause });
     this.generation.choiceFinished();
     return false;
   }
 
-  /** Gives back its room without a word. */
-  release(): void {
+  /** Gives back its room without a word. `isWhole`: no step of it has failed. */
+  release(isWhole: boolean): void {
     this.#isFinished = true;
-    this.#room?.[Symbol.dispose]();
-    this.#room = null;
+    if (this.#running !== null) this.#prefixes.close(this.#running, isWhole);
+    this.#running = null;
   }
 }

@@ -1,4 +1,5 @@
 /** One load from the folder to the device: prompt side first, for a tokenizer that fails costs a second, weights minutes. */
+import { totalmem } from 'node:os';
 import type { GgmlConfig } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
@@ -24,6 +25,14 @@ const roomOf = async (device: Device): Promise<DeviceRoom> => {
     const reason = device.poisonedReason ?? (error instanceof Error ? error.message : String(error));
     return { index, freeBytes: 0, poisonedReason: reason };
   }
+};
+
+/** Share of the machine's memory for the prefixes of one model, where the operator names no size. */
+const prefixShare = 0.1;
+
+const prefixHostBytes = ({ prefix_cache: isOn, prefix_cache_mb: mb }: GgmlConfig): number | null => {
+  if (!isOn) return null;
+  return mb === undefined ? Math.floor(totalmem() * prefixShare) : mb * 2 ** 20;
 };
 
 /** Loads one model after the other is the caller's duty: the room is measured here. */
@@ -86,6 +95,7 @@ export class ModelLoader {
         chunkMax: config.prefill_chunk,
         vocabulary: side.thread.vocabulary.data,
         bannedIds: side.bannedIds,
+        prefixHostBytesMax: prefixHostBytes(config),
       },
       onProgress,
     );

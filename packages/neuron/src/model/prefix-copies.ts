@@ -73,7 +73,7 @@ export class PrefixCopies implements KeptPrefixes {
 
   resume(sequence: ModelSequence, { nTokens, cells, state }: Past): void {
     const own = ownSequence(sequence);
-    if (own.nPast !== 0) throw new RangeError(`the sequence has ${own.nPast} tokens already`);
+    if (own.nPast >= nTokens) throw new RangeError(`the sequence has ${own.nPast} tokens already`);
     if (nTokens > own.nTokensMax) throw new RangeError(`${nTokens} tokens in a sequence of ${own.nTokensMax}`);
     if (this.stateBytes > 0 && state?.nTokens !== nTokens) {
       throw new RangeError(`a state of ${state?.nTokens ?? 'no'} tokens for a past of ${nTokens}`);
