@@ -69,7 +69,7 @@ const ModelRow = ({ node, model }: { readonly node: string; readonly model: Node
           <span>
             {nRunning} of {model.max_in_flight} running
           </span>
-          <span>{rate(model.tok_s_decode)} tok/s</span>
+          {model.tok_s_decode === null ? null : <span>{rate(model.tok_s_decode)} tok/s</span>}
           <span>{model.idle_secs === null || nRunning > 0 ? 'in use' : `idle ${span(model.idle_secs)}`}</span>
           {model.closing_for === null || model.closing_for === id ? null : (
             <span>makes room for {model.closing_for}</span>

@@ -2,6 +2,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import { apiKey, keyDialog, useKey } from '../state/store.ts';
 
+/** By the person. Not at the `close` event: that comes late, and may meet a dialog that is open again. */
 const close = (): void => {
   keyDialog.value = null;
 };
@@ -21,7 +22,7 @@ export const KeyDialog = () => {
     useKey(key === '' ? null : key);
   };
   return (
-    <dialog ref={dialog} class="key-dialog" aria-labelledby="key-title" onClose={close}>
+    <dialog ref={dialog} class="key-dialog" aria-labelledby="key-title" onCancel={close}>
       <form onSubmit={submit}>
         <h2 id="key-title">API key</h2>
         <p>{why}</p>

@@ -1,7 +1,7 @@
 /** One answer: reasoning folded away, tool calls, text, how it ended, what it took. */
-import { count, duration, rate } from '../format.ts';
-import { answerRate, type AnswerTurn, type ToolCallText } from './conversation.ts';
+import type { AnswerTurn, ToolCallText } from './conversation.ts';
 import { MarkdownView } from './markdown-view.tsx';
+import { usageLine } from './usage-line.ts';
 
 /** Arguments as JSON that can be read, once they are whole. */
 const readable = (text: string): string => {
@@ -20,29 +20,6 @@ const Call = ({ called }: { readonly called: ToolCallText }) => (
     </pre>
   </div>
 );
-
-const endings: Readonly<Record<string, string>> = {
-  length: 'cut at the most tokens',
-  content_filter: 'cut by a content filter',
-};
-
-/** `prompt 41 (12 cached) · answer 14 · first token 85 ms · 39.2 tok/s · on beast` */
-export const usageLine = (answer: AnswerTurn): string => {
-  const { usage, firstTokenMs, startedMs, node, state, finish } = answer;
-  const cached = usage?.prompt_tokens_details?.cached_tokens ?? 0;
-  const tokS = answerRate(answer);
-  return [
-    state === 'stopped' ? 'stopped' : '',
-    endings[finish ?? ''] ?? '',
-    usage === null ? '' : `prompt ${count(usage.prompt_tokens)}${cached === 0 ? '' : ` (${count(cached)} cached)`}`,
-    usage === null ? '' : `answer ${count(usage.completion_tokens)}`,
-    firstTokenMs === null ? '' : `first token ${duration(firstTokenMs - startedMs)}`,
-    tokS === null ? '' : `${rate(tokS)} tok/s`,
-    node === null ? '' : `on ${node}`,
-  ]
-    .filter((part) => part !== '')
-    .join(' · ');
-};
 
 export const Answer = ({ answer }: { readonly answer: AnswerTurn }) => {
   const { state, text, reasoning, calls, failure, note, model } = answer;

@@ -1,27 +1,10 @@
 /** What has ended, newest first: how, how fast, and where the time went. */
 import type { FinishedRequest, RequestOutcome } from '@cortex/core';
-import { clock, count, duration, rate } from '../format.ts';
+import { clock, duration, rate } from '../format.ts';
 import { Pill, type Tone } from '../parts/pill.tsx';
+import { tokenText, whereItWent } from './request-texts.ts';
 
 const tones: Readonly<Record<RequestOutcome, Tone>> = { done: 'good', error: 'bad', cancelled: 'calm' };
-
-/** Before the first token: `queue 3 ms, load 2.10 s, prefill 80 ms`. */
-export const whereItWent = ({ queue_ms, load_ms, prefill_ms, attempts }: FinishedRequest): string =>
-  [
-    queue_ms >= 1 ? `queue ${duration(queue_ms)}` : '',
-    load_ms >= 1 ? `load ${duration(load_ms)}` : '',
-    prefill_ms === null ? '' : `prefill ${duration(prefill_ms)}`,
-    attempts > 1 ? `${attempts} nodes tried` : '',
-  ]
-    .filter((part) => part !== '')
-    .join(', ');
-
-/** `412 (380 cached) → 96` */
-export const tokenText = ({ prompt_tokens, cached_tokens, completion_tokens }: FinishedRequest): string => {
-  if (prompt_tokens === null || completion_tokens === null) return '–';
-  const cached = cached_tokens === null || cached_tokens === 0 ? '' : ` (${count(cached_tokens)} cached)`;
-  return `${count(prompt_tokens)}${cached} → ${count(completion_tokens)}`;
-};
 
 const Row = ({ request }: { readonly request: FinishedRequest }) => {
   const { error } = request;

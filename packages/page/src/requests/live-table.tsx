@@ -1,7 +1,8 @@
 /** What is being answered now, and how far each is. */
 import type { LiveRequest, RequestPhase } from '@cortex/core';
-import { count, duration, percent, rate } from '../format.ts';
+import { count, duration, rate } from '../format.ts';
 import { Pill, type Tone } from '../parts/pill.tsx';
+import { waitText } from './request-texts.ts';
 
 const tones: Readonly<Record<RequestPhase, Tone>> = {
   queued: 'warn',
@@ -12,14 +13,6 @@ const tones: Readonly<Record<RequestPhase, Tone>> = {
 };
 
 const steps: readonly RequestPhase[] = ['queued', 'loading', 'prefill', 'decoding'];
-
-/** What a waiting request waits for, in a few words. */
-export const waitText = ({ wait, phase }: Pick<LiveRequest, 'wait' | 'phase'>): string => {
-  if (wait === null || (phase !== 'queued' && phase !== 'loading')) return '';
-  if (wait.kind === 'queued') return `place ${wait.position}`;
-  const eta = wait.etaSecs === null ? '' : `, ${Math.ceil(wait.etaSecs)} s left`;
-  return `${percent(wait.fraction)} on ${wait.node}${eta}`;
-};
 
 const Steps = ({ phase }: { readonly phase: RequestPhase }) => {
   const reached = phase === 'running' ? steps.length : steps.indexOf(phase) + 1;

@@ -39,7 +39,8 @@ const optionsFor = (element: HTMLElement, { series, format }: PlotProps): UPlot.
     {},
     ...series.models.map(({ model }) => {
       const stroke = cssColour(element, `--hue-${hueOf(model)}`);
-      return { label: model, stroke, width: 1.5, spanGaps: true, points: { show: true, size: 5, fill: stroke } };
+      // Points alone: a line would tell of times at which nothing was measured.
+      return { label: model, stroke, paths: () => null, points: { show: true, size: 6, width: 0, fill: stroke } };
     }),
   ],
 });

@@ -72,7 +72,7 @@ export const dismiss = (id: number): void => {
   toasts.value = toasts.value.filter((toast) => toast.id !== id);
 };
 
-export const tell = (kind: Toast['kind'], text: string): void => {
+const tell = (kind: Toast['kind'], text: string): void => {
   lastToast += 1;
   const id = lastToast;
   toasts.value = [...toasts.value, { id, kind, text }].slice(-4);
