@@ -2,8 +2,7 @@
  * A node's chat stream as Anthropic's events. Invariant: one block is open at a time, indices count up from 0, and
  * nothing is written before the first piece of answer, as until then the proxy may turn to another node.
  */
-import type {
-  CortexError} from '@cortex/core';
+import type { CortexError } from '@cortex/core';
 import {
   sseComment,
   sseEvent,

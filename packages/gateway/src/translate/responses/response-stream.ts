@@ -3,8 +3,7 @@
  * one output item is open at a time, and nothing is written before the first piece of answer, as until then the proxy
  * may turn to another node.
  */
-import type {
-  CortexError} from '@cortex/core';
+import type { CortexError } from '@cortex/core';
 import {
   sseComment,
   sseEvent,
