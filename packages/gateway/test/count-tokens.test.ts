@@ -135,7 +135,7 @@ const llamaServer: Reply = (path, body) => {
   }
   if (path !== '/tokenize') return unknownPath;
   const { content } = body;
-  return { status: 200, body: { tokens: typeof content === 'string' ? [...content].map((_, i) => i) : [] } };
+  return { status: 200, body: { tokens: typeof content === 'string' ? content.split('').map((_, i) => i) : [] } };
 };
 
 const engines: readonly (readonly [string, Reply, number])[] = [
@@ -165,7 +165,8 @@ describe('a count by another engine', () => {
     const engine = await serve(reply);
     const gateway = await start({ upstream: engine.url });
     expect(await count(gateway)).toEqual({ status: 200, body: { input_tokens: expected } });
-    for (const [path, body] of engine.seen) if (path !== '/tokenize') expect(body['model']).toBe('m');
+    const unnamed = engine.seen.filter(([, body]) => body['model'] !== 'm');
+    expect(unnamed).toEqual([]);
   });
 
   it('is refused in plain words where it knows no way, and a picture is not counted as its marker', async () => {

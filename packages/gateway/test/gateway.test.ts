@@ -188,6 +188,39 @@ describe('the gateway over its fleet', () => {
     expect(most).toBe(2);
   });
 
+  it.each([
+    [400, 'System message must be at the beginning.'],
+    [500, 'Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/...'],
+  ])('folds late system turns for an engine whose template refuses them: %i %s', async (status, message) => {
+    const engine = await neuron('vllm', loaded());
+    const gateway = await start([], `[[upstreams]]\nname = "vllm"\nendpoint = "${engine.url}"\n`);
+    await nodesUp(gateway, 1);
+    engine.faults.push({ kind: 'status', status, code: '', message });
+    const turns = [
+      { role: 'user', content: 'hello' },
+      { role: 'system', content: 'Now in plan mode.' },
+    ];
+    const post = async (path: string, body: object): Promise<Response> =>
+      fetch(gateway.url + path, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: 'm', max_tokens: 50, messages: turns, ...body }),
+      });
+    const response = await post('/v1/messages', { system: 'S', stream: true });
+    expect(await response.text()).toContain('message_stop');
+    const asked = engine.seen.map(({ body }) => (JSON.parse(body) as { messages: object[] }).messages);
+    expect(asked).toEqual([
+      [{ role: 'system', content: 'S' }, ...turns],
+      [
+        { role: 'system', content: 'S' },
+        { role: 'user', content: 'hello\n\nNow in plan mode.' },
+      ],
+    ]);
+    // A client that speaks chat is told what the engine said.
+    engine.faults.push({ kind: 'status', status, code: '', message });
+    expect((await post('/v1/chat/completions', {})).status).toBe(status === 400 ? 400 : 502);
+  });
+
   it('loads, unloads and explains for an operator', async () => {
     const node = await neuron('a', [newModel('m')]);
     const gateway = await start([node]);

@@ -8,6 +8,7 @@ import type { Fleet, Lease, RouteRequest, WaitProgress } from '../fleet/contract
 import type { RoutingDecisions } from '../observe/routing-decisions.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
+import { foldedFor } from './fold-request.ts';
 import { forwardBody } from './forward-body.ts';
 import { forwardHeaders } from './hop-headers.ts';
 import { failsOver, fromTransport, isStaleView, outcomeOf } from './node-errors.ts';
@@ -150,7 +151,8 @@ const tryNode = async (
     record.atNode = false;
     record.wait = null;
     lease.release(outcomeOf(error));
-    if (relay.committed || reply.signal.aborted || !failsOver(error)) throw error;
+    const mayAgain = failsOver(error) || foldedFor(lease.target, exchange, request, error) !== null;
+    if (relay.committed || reply.signal.aborted || !mayAgain) throw error;
     return error;
   }
 };
@@ -160,7 +162,7 @@ const tryNode = async (
  * status, after it the protocol's own error in the stream.
  */
 export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<void> => {
-  const request = await requestToForward(parts, exchange);
+  let request = await requestToForward(parts, exchange);
   const excluded = new Set<string>();
   const lookedAt = new Set<string>();
   let failure: CortexError | null = null;
@@ -175,6 +177,11 @@ export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<vo
     }
     failure = await tryNode(parts, exchange, lease, request);
     if (failure === null) return;
+    const folded = foldedFor(lease.target, exchange, request, failure);
+    if (folded !== null) {
+      request = folded;
+      continue;
+    }
     const { node } = lease.target;
     // The fleet looks at it again: it may load what it no longer has. Whoever errs twice is left alone.
     if (isStaleView(failure) && !lookedAt.has(node)) lookedAt.add(node);

@@ -1,6 +1,6 @@
 import type { ChatMessage } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
-import { foldLateSystem, joinLeadingSystem } from './system-turns.ts';
+import { foldLateSystem, joinLeadingSystem, refusesLateSystem } from './system-turns.ts';
 
 const system = (content: string): ChatMessage => ({ role: 'system', content });
 const user = (content: string): ChatMessage => ({ role: 'user', content });
@@ -33,14 +33,31 @@ describe('system turns at the front', () => {
 });
 
 describe('later system turns, folded', () => {
-  it('become user turns in their place, so that what comes before them is the same prompt as ever', () => {
-    const before = [system('A'), user('u')];
-    const after = [...before, system('late'), user('v')];
-    expect(foldLateSystem(after)).toEqual([...before, user('late'), user('v')]);
-    expect(foldLateSystem(after).slice(0, 2)).toEqual(foldLateSystem(before));
+  const answer: ChatMessage = { role: 'assistant', content: 'a' };
+  const before = [system('A'), user('u'), answer];
+
+  it('are said by the user in their place, and what comes before them is the same prompt as ever', () => {
+    expect(foldLateSystem([...before, system('late'), answer])).toEqual([...before, user('late'), answer]);
+    expect(foldLateSystem([user('u'), answer, system('late')])).toEqual([user('u'), answer, user('late')]);
+    expect(foldLateSystem(before)).toEqual(before);
   });
 
-  it('come also where there is none at the front', () => {
-    expect(foldLateSystem([user('u'), system('late')])).toEqual([user('u'), user('late')]);
+  it('become one with the user beside them, so that roles alternate', () => {
+    expect(foldLateSystem([...before, user('v'), system('late'), system('later'), user('w')])).toEqual([
+      ...before,
+      user('v\n\nlate\n\nlater\n\nw'),
+    ]);
+    expect(foldLateSystem([user('u'), user('v')])).toEqual([user('u'), user('v')]);
+  });
+});
+
+describe('a refusal', () => {
+  it.each([
+    ['System message must be at the beginning.', true],
+    ['Conversation roles must alternate user/assistant/user/assistant/...', true],
+    ['System role not supported', true],
+    ["This model's maximum context length is 4096 tokens.", false],
+  ])('%s: %s', (message, expected) => {
+    expect(refusesLateSystem(message)).toBe(expected);
   });
 });

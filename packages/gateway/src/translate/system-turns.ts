@@ -30,10 +30,27 @@ export const joinLeadingSystem = (messages: readonly ChatMessage[]): ChatMessage
 };
 
 /**
- * For engines whose template may refuse system turns after the first: each becomes a user turn in its place, so that
- * everything before it is the same prompt as ever and its prefix can be reused.
+ * For engines whose template refuses system turns after the first: each is said by the user in its place, so that
+ * everything before it is the same prompt as ever and its prefix can be reused. It becomes one with the user's turns
+ * beside it, as many of those templates also want user and assistant to alternate.
  */
-export const foldLateSystem = (messages: readonly ChatMessage[]): ChatMessage[] =>
-  joinLeadingSystem(messages).map((message, i) =>
-    i > 0 && isSystem(message) ? { role: 'user', content: message.content } : message,
-  );
+export const foldLateSystem = (messages: readonly ChatMessage[]): ChatMessage[] => {
+  const folded: ChatMessage[] = [];
+  let lastWasLate = false;
+  for (const [i, message] of joinLeadingSystem(messages).entries()) {
+    const isLate = i > 0 && isSystem(message);
+    const last = folded.at(-1);
+    if ((isLate || (lastWasLate && message.role === 'user')) && last?.role === 'user')
+      folded[folded.length - 1] = { ...last, content: join(last.content, message.content) };
+    else folded.push(isLate ? { role: 'user', content: message.content } : message);
+    lastWasLate = isLate;
+  }
+  return folded;
+};
+
+export const hasLateSystem = (messages: readonly ChatMessage[]): boolean =>
+  joinLeadingSystem(messages).some((message, i) => i > 0 && isSystem(message));
+
+/** In the words of Qwen's, Gemma's and Mistral's templates, which engines pass on. */
+export const refusesLateSystem = (message: string): boolean =>
+  /system (?:message|role|prompt)|roles must alternate/i.test(message);
