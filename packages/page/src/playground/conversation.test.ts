@@ -76,6 +76,7 @@ describe('an answer', () => {
     expect(usageLine(ended)).toBe(
       'cut at the most tokens · prompt 41 (12 cached) · answer 11 · first token 100 ms · 10.0 tok/s · on beast',
     );
+    expect(answerRate(endAnswer(answer, 'done', 1105))).toBeNull();
     expect(usageLine(endAnswer(newAnswer('m', 0), 'stopped', 5))).toBe('stopped');
   });
 });

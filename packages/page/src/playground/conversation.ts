@@ -163,9 +163,12 @@ export const chatRequest = (
   tools: toolsOf(tools),
 });
 
-/** Tokens a second after the first one; null before there are two. */
+/** A shorter time is that of one delivery, not of the tokens in it. */
+const decodeMsMin = 10;
+
+/** Tokens a second after the first one; null before there are two, and where no time was seen between them. */
 export const answerRate = ({ usage, firstTokenMs, endedMs }: AnswerTurn): number | null => {
   if (usage === null || firstTokenMs === null || endedMs === null) return null;
   const ms = endedMs - firstTokenMs;
-  return usage.completion_tokens > 1 && ms > 0 ? ((usage.completion_tokens - 1) / ms) * 1000 : null;
+  return usage.completion_tokens > 1 && ms >= decodeMsMin ? ((usage.completion_tokens - 1) / ms) * 1000 : null;
 };
