@@ -130,3 +130,34 @@ describe('linked images', () => {
     expect(nLookups).toBe(1);
   });
 });
+
+describe('a link as an attacker writes it, in the real world', () => {
+  const real = new RemoteImages({
+    settings: cortexConfigSchema.parse({ images: { allow_remote: true, remote_timeout_secs: 0.3 } }).images,
+  });
+
+  it.each([
+    'http://2130706433/a.png',
+    'http://0x7f.1/a.png',
+    'http://0177.0.0.1/a.png',
+    'http://127.1/a.png',
+    'http://0.0.0.0/a.png',
+    'http://169.254.169.254/latest',
+    'http://[::]/a.png',
+    'http://[::1]/a.png',
+    'http://[::ffff:127.0.0.1]/a.png',
+    'http://[64:ff9b::7f00:1]/a.png',
+    'http://[fd00:ec2::254]/a.png',
+    'http://１２７.0.0.1/a.png',
+    'http://localhost./a.png',
+  ])('leads nowhere: %s', async (link) => {
+    await expect(real.fetchAll([link], never)).rejects.toMatchObject({ code: 'invalid_image' });
+    await expect(real.fetchAll([link], never)).rejects.toThrow(/not public|no address/);
+  });
+
+  it('is not waited for longer than the deadline when its name server does not answer', async () => {
+    const settings = cortexConfigSchema.parse({ images: { allow_remote: true, remote_timeout_secs: 0.2 } }).images;
+    const silent = new RemoteImages({ settings, resolve: () => new Promise(() => undefined) });
+    await expect(silent.fetchAll(['http://silent.test/a.png'], never)).rejects.toThrow(/within 0.2 s/);
+  });
+});

@@ -42,6 +42,15 @@ const parseLink = (text: string, link: string): URL => {
 
 const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status);
 
+/** A name server's answer can't be called off, but need not be waited for. */
+const orAborted = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const leave = (): void => reject(CortexError.from(signal.reason));
+    if (signal.aborted) leave();
+    else signal.addEventListener('abort', leave, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave));
+  });
+
 /** Connects to these addresses, whatever a name resolves to by then. */
 const agentFor = (addresses: readonly LookupAddress[]): Agent => {
   const lookupChecked: LookupFunction = (_host, options, callback) => {
@@ -87,7 +96,7 @@ export class RemoteImages {
   async #fetch(link: string, signal: AbortSignal): Promise<string> {
     let url = parseLink(link, link);
     for (let nRedirects = 0; nRedirects <= this.#settings.redirects_max; nRedirects += 1) {
-      const agent = agentFor(await this.#checkedAddresses(url, link));
+      const agent = agentFor(await orAborted(this.#checkedAddresses(url, link), signal));
       try {
         const answer = await request(url, { dispatcher: agent, signal, headers: { accept: 'image/*' } });
         const { location } = answer.headers;
