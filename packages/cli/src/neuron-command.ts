@@ -3,6 +3,7 @@ import type { Override } from '@cortex/core';
 import { neuronVersion, readNeuronConfig, startNeuron } from '@cortex/neuron';
 import type { EngineFactory, NeuronConfigFile, NeuronEnvironment } from '@cortex/neuron';
 import { Command } from 'commander';
+import { exampleModel } from './example-model.ts';
 
 export interface NeuronCommandParts extends NeuronEnvironment {
   readonly createEngine: EngineFactory;
@@ -63,7 +64,7 @@ export const neuronCommand = (parts: NeuronCommandParts): Command => {
     .option('-p, --port <port>', 'listen on this port instead')
     .option('-m, --model-dir <dir>', 'look for models here too (repeatable)', collect, [])
     .option('-l, --load <id>', 'load this model at start (repeatable)', collect, [])
-    .addHelpText('after', '\nExample:\n  neuron serve --model-dir ./models --load Qwen/Qwen3.5-0.8B')
+    .addHelpText('after', `\nExample:\n  neuron serve --model-dir ./models --load ${exampleModel}`)
     .action((options: ServeOptions) => serve(parts, options));
 
   program

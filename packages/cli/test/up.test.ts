@@ -83,15 +83,13 @@ describe('cortex chat', () => {
   });
 
   it('names what is wrong without a stack', async () => {
-    const [model, file, nowhere] = await Promise.all([
+    const [model, nowhere] = await Promise.all([
       ask(['chat', 'shapes-v', 'Hello']),
-      ask(['chat', '--image', path.join(dir, 'none.png'), 'Look here']),
       cortex(['chat', 'Hello'], { env: { CORTEX_URL: 'http://127.0.0.1:1' } }),
     ]);
     expect([model.code, model.err]).toEqual([1, expect.stringMatching(/shapes-v\b.*shapes-vl/)]);
-    expect([file.code, file.err.trim()]).toEqual([1, `${path.join(dir, 'none.png')}: no such file`]);
     expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringContaining('Start one with: cortex up')]);
-    expect(model.err + file.err + nowhere.err).not.toMatch(noStack);
+    expect(model.err + nowhere.err).not.toMatch(noStack);
   });
 });
 
@@ -119,12 +117,8 @@ describe('cortex doctor', () => {
 });
 
 describe('the names of models for completion', () => {
-  it('are those of the gateway, and none without one', async () => {
-    const [here, nowhere] = await Promise.all([
-      ask(['complete-models']),
-      cortex(['complete-models'], { env: { CORTEX_URL: 'http://127.0.0.1:1' } }),
-    ]);
-    expect([here.out, nowhere.out, nowhere.err, nowhere.code]).toEqual(['shapes-vl\n', '', '', 0]);
+  it('are those of the gateway', async () => {
+    expect((await ask(['complete-models'])).out).toBe('shapes-vl\n');
   });
 });
 
@@ -153,7 +147,6 @@ describe('a neuron that dies', () => {
     while (!(await fleet()).models.some(({ state }) => state === 'loaded'))
       await new Promise((done) => setTimeout(done, 50));
     expect((await fleet()).nodes[0]?.endpoint).toBe(listening);
-    expect((await ask(['chat'], 'Hello')).code).toBe(0);
   });
 
   it('ends with its parent, however that ends', async () => {

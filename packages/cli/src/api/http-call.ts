@@ -51,7 +51,7 @@ const parseJson = (text: string): unknown => {
   }
 };
 
-export const readText = async (response: IncomingMessage): Promise<string> => {
+const readText = async (response: IncomingMessage): Promise<string> => {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response) {

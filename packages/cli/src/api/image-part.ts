@@ -10,7 +10,7 @@ const signatures: readonly (readonly [string, string])[] = [
 ];
 
 /** By its first bytes, whatever the file is called; null for what no model is sent. */
-export const imageTypeOf = (bytes: Buffer): string | null => {
+const imageTypeOf = (bytes: Buffer): string | null => {
   const head = bytes.subarray(0, 12).toString('latin1');
   if (head.startsWith('RIFF') && head.startsWith('WEBP', 8)) return 'image/webp';
   return signatures.find(([start]) => head.startsWith(start))?.[1] ?? null;

@@ -1,6 +1,7 @@
 /** Which model is meant when none is named: the loaded one, else the only one. Pure. */
 import { ConfigError, type CatalogueModel } from '@cortex/core';
 import { counted } from '../terminal/quantities.ts';
+import { exampleModel } from '../example-model.ts';
 
 /** A neuron's own list says less of each model. */
 export type Listed = Pick<CatalogueModel, 'id'> & Partial<CatalogueModel>;
@@ -23,8 +24,7 @@ export const pickModel = (models: readonly Listed[], asked: string | undefined):
   const loaded = real.filter(({ state }) => state === 'loaded');
   const only = loaded.length === 1 ? loaded[0] : real.length === 1 ? real[0] : undefined;
   if (only !== undefined) return only.id;
-  if (real.length === 0)
-    throw new ConfigError(['there is no model yet; fetch one with: cortex pull Qwen/Qwen3.5-0.8B']);
+  if (real.length === 0) throw new ConfigError([`there is no model yet; fetch one with: cortex pull ${exampleModel}`]);
   const names = real.slice(0, namesShown).map(({ id }) => id);
   throw new ConfigError([`which of ${counted(real.length, 'model')}? ${names.join(', ')}`]);
 };

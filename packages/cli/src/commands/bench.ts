@@ -12,6 +12,7 @@ import { Ended, exitCodes } from '../run-command.ts';
 import { LiveLine } from '../terminal/live-line.ts';
 import { durationText } from '../terminal/quantities.ts';
 import { tableLines } from '../terminal/table.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface BenchOptions extends ClientOptions {
   readonly requests: number;
@@ -147,7 +148,7 @@ const count = (text: string): number => {
 const examples = `
 Examples:
   cortex bench -n 20 -c 4
-  cortex bench Qwen/Qwen3.5-9B --url http://beast:13131 --prompt-tokens 4096 --json
+  cortex bench ${exampleModel} --url http://beast:13131 --prompt-tokens 4096 --json
 
 One request more is made first and not counted: it loads the model.`;
 

@@ -9,6 +9,7 @@ import { ChatSession, figuresText } from '../chat/chat-session.ts';
 import { Conversation, type ChatSettings } from '../chat/conversation.ts';
 import { isPrompt, pickModel } from '../chat/pick-model.ts';
 import type { CommandParts } from '../command-parts.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface ChatOptions extends ClientOptions {
   readonly image: readonly string[];
@@ -77,7 +78,7 @@ const examples = `
 Examples:
   cortex chat
   cortex chat --image picture.png "What is in this image?"
-  git diff | cortex chat Qwen/Qwen3.5-9B "Write a commit message for this" > message.txt
+  git diff | cortex chat ${exampleModel} "Write a commit message for this" > message.txt
 
 In a terminal, Ctrl-C stops an answer and a second one ends the chat; /help lists its commands.`;
 

@@ -7,6 +7,7 @@ import type { GatewayApi } from '../api/gateway-api.ts';
 import type { CommandParts } from '../command-parts.ts';
 import { LiveLine } from '../terminal/live-line.ts';
 import { durationText } from '../terminal/quantities.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface LoadOptions extends ClientOptions {
   readonly node?: string;
@@ -15,7 +16,7 @@ interface LoadOptions extends ClientOptions {
 const lookMs = 250;
 
 /** How far the load of a model is; null while none is to be seen. */
-export const loadProgress = (
+const loadProgress = (
   fleet: FleetSnapshot,
   model: string,
 ): { readonly fraction: number; readonly details: string } | null => {
@@ -56,5 +57,5 @@ export const loadCommand = (parts: CommandParts): Command =>
     .description('Load a model, making room for it as for a request. Ctrl-C stops waiting, not the load.')
     .argument('<model>', 'as cortex models lists it')
     .option('-n, --node <name>', 'there, instead of where it fits best')
-    .addHelpText('after', '\nExamples:\n  cortex load Qwen/Qwen3.5-9B\n  cortex load Qwen/Qwen3.5-9B --node beast')
+    .addHelpText('after', `\nExamples:\n  cortex load ${exampleModel}\n  cortex load ${exampleModel} --node beast`)
     .action((model: string, options: LoadOptions) => load(parts, model, options));

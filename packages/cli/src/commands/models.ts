@@ -7,6 +7,7 @@ import { oneLine } from '../terminal/plain-text.ts';
 import { percentText, tokensText } from '../terminal/quantities.ts';
 import { tableLines } from '../terminal/table.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface ModelsOptions extends ClientOptions {
   readonly json?: true;
@@ -37,7 +38,7 @@ const columns = [
 ] as const;
 
 /** The head and a line for each model. */
-export const modelTable = (models: readonly CatalogueModel[], paint: Pick<Terminal, 'style'>): readonly string[] =>
+const modelTable = (models: readonly CatalogueModel[], paint: Pick<Terminal, 'style'>): readonly string[] =>
   tableLines(
     columns,
     models.map((model) => [
@@ -54,7 +55,7 @@ const models = async (parts: CommandParts, options: ModelsOptions): Promise<void
   const listed = (await gatewayOf(options, parts.env).fleet()).models;
   if (options.json === true) return out.line(JSON.stringify(listed, null, 2));
   if (listed.length > 0) return out.line(modelTable(listed, out).join('\n'));
-  return err.line('No node has a model. Fetch one with: cortex pull Qwen/Qwen3.5-0.8B');
+  return err.line(`No node has a model. Fetch one with: cortex pull ${exampleModel}`);
 };
 
 export const modelsCommand = (parts: CommandParts): Command =>

@@ -7,6 +7,7 @@ import { LiveLine } from '../terminal/live-line.ts';
 import { oneLine } from '../terminal/plain-text.ts';
 import { bytesText, durationText } from '../terminal/quantities.ts';
 import { RateMeter } from '../terminal/rate-meter.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface PullOptions {
   readonly anyArchitecture?: true;
@@ -63,8 +64,8 @@ const pull = async (parts: CommandParts, id: string, options: PullOptions): Prom
 
 const examples = `
 Examples:
-  cortex pull Qwen/Qwen3.5-0.8B
-  HF_ENDPOINT=https://hf-mirror.example cortex pull Qwen/Qwen3.5-9B
+  cortex pull ${exampleModel}
+  HF_ENDPOINT=https://hf-mirror.example cortex pull ${exampleModel}
 
 Interrupted, it goes on where it stopped. Reads HF_ENDPOINT, HF_TOKEN (private and gated models), HF_HUB_CACHE, HF_HOME
 and HF_HUB_OFFLINE as the Hugging Face tools do, and shares their cache. A neuron on this machine serves what is there.`;

@@ -3,6 +3,7 @@ import { ConfigError } from '@cortex/core';
 import { Command } from 'commander';
 import { gatewayOf, withClientOptions, type ClientOptions } from '../api/client-options.ts';
 import type { CommandParts } from '../command-parts.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface UnloadOptions extends ClientOptions {
   readonly node?: string;
@@ -28,6 +29,6 @@ export const unloadCommand = (parts: CommandParts): Command =>
     .option('--force', 'end running requests')
     .addHelpText(
       'after',
-      '\nExamples:\n  cortex unload Qwen/Qwen3.5-9B\n  cortex unload Qwen/Qwen3.5-9B --node beast --wait',
+      `\nExamples:\n  cortex unload ${exampleModel}\n  cortex unload ${exampleModel} --node beast --wait`,
     )
     .action((model: string, options: UnloadOptions) => unload(parts, model, options));

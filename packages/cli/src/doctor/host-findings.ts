@@ -5,6 +5,7 @@ import type { GatewayConfig } from '@cortex/gateway';
 import { bytesText, counted } from '../terminal/quantities.ts';
 import { takenPorts, whoAnswers, type WantedPort } from '../up/taken-ports.ts';
 import type { Finding } from './finding.ts';
+import { exampleModel } from '../example-model.ts';
 
 interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -103,7 +104,7 @@ export const storeFinding = async (neuron: NeuronConfig, surroundings: Surroundi
       level: 'note',
       subject,
       text: `none in ${where}`,
-      remedy: 'cortex pull Qwen/Qwen3.5-0.8B, or cortex up --demo',
+      remedy: `cortex pull ${exampleModel}, or cortex up --demo`,
     };
   const bytes = models.reduce((sum, model) => sum + model.bytes, 0);
   return { level: 'ok', subject, text: `${counted(models.length, 'model')}, ${bytesText(bytes)}, in ${where}` };

@@ -11,7 +11,7 @@ interface Example {
 }
 
 /** A word of the POSIX shell. */
-export const shellWord = (text: string): string =>
+const shellWord = (text: string): string =>
   /^[\w./@:=+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** Inside a here-document, where the shell still reads `$`, backticks and backslashes. */

@@ -4,6 +4,7 @@ import { oneLine } from '../terminal/plain-text.ts';
 import { megabytesText, tokensText } from '../terminal/quantities.ts';
 import { tableLines } from '../terminal/table.ts';
 import type { Terminal } from '../terminal/terminal.ts';
+import { exampleModel } from '../example-model.ts';
 
 type Paint = Pick<Terminal, 'style'>;
 
@@ -35,7 +36,7 @@ const gpuIsIdle = ({ driver_version: driver, devices }: Discovery): boolean =>
   driver !== null && driver !== undefined && !devices.some(({ backend }) => backend === 'cuda' || backend === 'vulkan');
 
 const modelLines = (models: readonly NodeModel[], { style }: Paint): readonly string[] => {
-  if (models.length === 0) return ['none on this machine; fetch one with: cortex pull Qwen/Qwen3.5-0.8B'];
+  if (models.length === 0) return [`none on this machine; fetch one with: cortex pull ${exampleModel}`];
   const rows = models
     .slice(0, modelsShown)
     .map((model) => [
