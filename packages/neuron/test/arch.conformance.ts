@@ -20,6 +20,7 @@ import type {
 import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 import type { GeneratedModel } from './generated-models.ts';
+import { itTakesDraftsBack } from './draft.conformance.ts';
 import { itKeepsPrefixes } from './prefix.conformance.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
@@ -149,6 +150,13 @@ const describeText = (model: () => DeviceModel): void => {
     tolerance,
   );
 
+  itTakesDraftsBack(
+    model,
+    () => ids.slice(20, 60),
+    (sequence) => model().forward(sequence, ids.slice(0, 20), 0, 'none'),
+    tolerance,
+  );
+
   it('refuses a step that does not follow, exceeds the room or comes after the end', () => {
     const sequence = opened(model(), 8);
     model().forward(sequence, ids.slice(0, 5), 0, 'none');
@@ -265,6 +273,13 @@ const describeVision = (model: () => DeviceModel): void => {
     tolerance,
   );
 
+  itTakesDraftsBack(
+    model,
+    () => textIds(40, 90),
+    (sequence) => withVision()(sequence, prompt.ids, 0),
+    tolerance,
+  );
+
   it('needs no rows of images that a resumed past has behind it', () => {
     using sequence = opened(model());
     withVision()(sequence, prompt.ids.slice(0, 30), 0);
@@ -338,6 +353,7 @@ export const describeArch = ({ name, model: generated }: ArchCase): void => {
         kvTokens: 512 * nSlots,
         nSlots,
         chunkMax: 512,
+        draftMax: 16,
       };
       loaded = await host.loadModel(options, () => undefined);
     });

@@ -280,6 +280,25 @@ export class FakeModel implements DeviceModel {
     return this.forward(sequence, ids, offset, output);
   }
 
+  #draft: { readonly sequence: FakeSequence; readonly ids: Int32Array; readonly nPast: number } | null = null;
+
+  draft(sequence: ModelSequence, ids: Int32Array): Float32Array {
+    this.calls.push(`draft ${ids.length}`);
+    const own = fakeSequence(sequence);
+    if (own.nPast + ids.length > own.nTokensMax) throw new Error('more tokens than were reserved');
+    block(this.#plan.stepMs);
+    this.#draft = { sequence: own, ids, nPast: own.nPast };
+    const logits = new Float32Array(ids.length * nLogits);
+    ids.forEach((id, i) => logits.set(this.#row(id), i * nLogits));
+    return logits;
+  }
+
+  keep(sequence: ModelSequence, n: number): void {
+    const draft = this.#draft;
+    if (draft?.sequence !== sequence) throw new Error('nothing was drafted for this sequence');
+    draft.sequence.ids.splice(draft.nPast, Infinity, ...draft.ids.slice(0, n));
+  }
+
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
     this.calls.push(`decode ${rows.length}`);
     block(this.#plan.stepMs);

@@ -23,6 +23,8 @@ export type LayerCacheTensors =
 export interface BatchRow {
   /** Row of the recurrent caches. */
   readonly slot: number;
+  /** Row that the state behind this step goes to: another where the step may have to be taken back. */
+  readonly slotAfter: number;
   /** First cell of its part of the KV cache. */
   readonly firstCell: number;
   /** Cells that it looks at, those of this step included. */

@@ -26,31 +26,33 @@ const l2Normalise = ({ ctx }: GraphBuild, x: Tensor): Tensor => {
   return ops.scale(ctx, ops.rmsNorm(ctx, x, l2Eps / n), 1 / Math.sqrt(n));
 };
 
-/** Whether the sequences' slots lie side by side, so that their states are one view. */
-const firstOfRun = (batch: TextBatch): number | null => {
-  const first = batch.rows[0]?.slot ?? 0;
-  return batch.rows.every(({ slot }, b) => slot === first + b) ? first : null;
+/** Whether slots lie side by side, so that their states are one view. */
+const firstOfRun = (slots: readonly number[]): number | null => {
+  const [first = 0] = slots;
+  return slots.every((slot, b) => slot === first + b) ? first : null;
 };
 
 /** A cache's rows of this batch's sequences, as f32 [rowLength, nSequences]. */
 const gathered = ({ ctx }: GraphBuild, cache: Tensor, batch: TextBatch): Tensor => {
-  const first = firstOfRun(batch);
+  const slots = batch.rows.map(({ slot }) => slot);
+  const first = firstOfRun(slots);
   const n = cache.ne[0];
   if (first !== null) return ops.view(ctx, cache, [n, batch.rows.length], { offset: first * cache.nb[1] });
-  const rows = batch.rows.map(({ slot }) => ops.view(ctx, cache, [n, 1], { offset: slot * cache.nb[1] }));
+  const rows = slots.map((slot) => ops.view(ctx, cache, [n, 1], { offset: slot * cache.nb[1] }));
   return rows.reduce((a, b) => ops.concat(ctx, a, b, 1));
 };
 
 /** Writes `states` (elements of one sequence after the other, rows contiguous) back into the cache. */
 const scattered = ({ ctx, graph }: GraphBuild, cache: Tensor, states: Tensor, batch: TextBatch): void => {
   const n = cache.ne[0];
-  const first = firstOfRun(batch);
+  const slots = batch.rows.map(({ slotAfter }) => slotAfter);
+  const first = firstOfRun(slots);
   if (first !== null) {
     const target = ops.view(ctx, cache, [n, batch.rows.length], { offset: first * cache.nb[1] });
     graph.expand(ops.copyInto(ctx, states, target));
     return;
   }
-  batch.rows.forEach(({ slot }, b) => {
+  slots.forEach((slot, b) => {
     const own = ops.view(ctx, states, [states.ne[0], states.ne[1], states.ne[2]], {
       nb1: states.nb[1],
       nb2: states.nb[2],

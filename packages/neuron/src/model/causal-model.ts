@@ -38,13 +38,29 @@ export interface CausalModelParts {
   readonly nSlots: number;
   readonly kvBytesPerToken: number;
   readonly stateBytes: number;
+  /** A slot beyond those of sequences, for states that may be thrown away; null where nothing is drafted. */
+  readonly spareSlot: number | null;
   /** f32 position table of the tower; null without one. */
   readonly positionTable: Float32Array | null;
 }
 
 interface StepRowInput {
   readonly sequence: Sequence;
+  /** Where the step begins: behind the past, but for tokens that the recurrent state has yet to see. */
+  readonly from: number;
   readonly ids: Int32Array;
+  /** Where the recurrent state goes, if not to where it was. */
+  readonly slotAfter?: number;
+}
+
+/** A step that is not part of its sequence yet. */
+interface Draft {
+  readonly sequence: Sequence;
+  readonly nPast: number;
+  /** Tokens that the state was behind by, then those drafted. */
+  readonly ids: readonly number[];
+  readonly nBehind: number;
+  readonly spareSlot: number;
 }
 
 export class CausalModel implements DeviceModel {
@@ -61,12 +77,15 @@ export class CausalModel implements DeviceModel {
   readonly #allocator: GraphAllocator;
   /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graph. */
   readonly #decodeAllocator: GraphAllocator;
+  #spareSlot: number | null;
+  #draft: Draft | null = null;
   #decodeStep: { readonly key: string; readonly step: TextStep } | null = null;
 
   constructor(parts: CausalModelParts) {
     const { arch, backend, bufferType, weights } = parts;
     const { native } = backend.device;
     this.#parts = parts;
+    this.#spareSlot = parts.spareSlot;
     this.contextMax = parts.contextMax;
     this.kvTokens = parts.kvTokens;
     this.nSlots = parts.nSlots;
@@ -78,7 +97,8 @@ export class CausalModel implements DeviceModel {
     this.#decodeAllocator = new GraphAllocator(native, bufferType);
     const { caches, kvBytesPerToken, stateBytes } = parts;
     const [allocator, rooms] = [this.#allocator, this.#rooms];
-    this.kept = new PrefixCopies({ backend, allocator, caches, rooms, kvBytesPerToken, stateBytes });
+    const settle = (sequence: Sequence): void => this.#settle(sequence);
+    this.kept = new PrefixCopies({ backend, allocator, caches, rooms, kvBytesPerToken, stateBytes, settle });
     this.#encoder =
       arch.vision === null || parts.positionTable === null
         ? null
@@ -116,8 +136,9 @@ export class CausalModel implements DeviceModel {
   forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array {
     const own = ownSequence(sequence);
     own.checkStep(offset, inputIds.length);
-    const positions = this.#sharedPositions([{ sequence: own, ids: inputIds }]);
-    return this.#run([{ sequence: own, ids: inputIds }], positions, [], output);
+    this.#settle(own);
+    const rows = [{ sequence: own, from: offset, ids: inputIds }];
+    return this.#run(rows, this.#sharedPositions(rows), [], output === 'all' ? inputIds.length : 1, output);
   }
 
   forwardWithVision(
@@ -139,16 +160,22 @@ export class CausalModel implements DeviceModel {
     axes.forEach((axis, i) => positions.set(axis.subarray(offset, offset + n), i * n));
     own.ropeDelta = prompt.positions.ropeDelta;
     const splices = splicesOf(inputIds, offset, prompt, imageTokenId);
-    return this.#run([{ sequence: own, ids: inputIds }], positions, splices, output);
+    const rows = [{ sequence: own, from: offset, ids: inputIds }];
+    return this.#run(rows, positions, splices, output === 'all' ? n : 1, output);
   }
 
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
-    const inputs = rows.map(({ sequence, id }) => ({ sequence: ownSequence(sequence), ids: Int32Array.of(id) }));
-    for (const { sequence } of inputs) sequence.checkStep(sequence.nPast, 1);
+    const inputs = rows.map(({ sequence, id }): StepRowInput => {
+      const own = ownSequence(sequence);
+      own.checkStep(own.nPast, 1);
+      // Alone it takes the tokens that its state has not seen along; in a batch all rows have one.
+      if (rows.length > 1) this.#settle(own);
+      return { sequence: own, from: own.nPast - own.behind.length, ids: Int32Array.of(...own.behind, id) };
+    });
     // In order of slots, states that lie side by side are used where they lie.
     const order = inputs.map((_, i) => i).toSorted((a, b) => slotOf(inputs, a) - slotOf(inputs, b));
     const sorted = order.flatMap((i) => inputs[i] ?? []);
-    const logits = this.#run(sorted, this.#sharedPositions(sorted), [], 'last');
+    const logits = this.#run(sorted, this.#sharedPositions(sorted), [], 1, 'last');
     if (order.every((from, to) => from === to)) return logits;
     const result = new Float32Array(logits.length);
     order.forEach((to, from) =>
@@ -157,13 +184,51 @@ export class CausalModel implements DeviceModel {
     return result;
   }
 
+  draft(sequence: ModelSequence, ids: Int32Array): Float32Array {
+    const own = ownSequence(sequence);
+    const spareSlot = this.#spareSlot;
+    if (spareSlot === null) throw new Error('the model was loaded for no drafts');
+    own.checkStep(own.nPast, ids.length);
+    const { nPast, behind } = own;
+    const all = [...behind, ...ids];
+    const rows = [{ sequence: own, from: nPast - behind.length, ids: Int32Array.from(all), slotAfter: spareSlot }];
+    const logits = this.#run(rows, this.#sharedPositions(rows), [], ids.length, 'last');
+    own.nPast = nPast;
+    own.behind = behind;
+    this.#draft = { sequence: own, nPast, ids: all, nBehind: behind.length, spareSlot };
+    return logits;
+  }
+
+  keep(sequence: ModelSequence, n: number): void {
+    const draft = this.#draft;
+    if (draft === null || draft.sequence !== sequence) throw new Error('nothing was drafted for this sequence');
+    const own = draft.sequence;
+    const nIds = draft.nBehind + n;
+    if (draft.nPast + n < own.nPast || nIds > draft.ids.length) throw new RangeError(`${n} of a draft cannot be kept`);
+    own.nPast = draft.nPast + n;
+    const isWhole = nIds === draft.ids.length;
+    own.behind = isWhole || this.#parts.stateBytes === 0 ? [] : draft.ids.slice(0, nIds);
+    if (!isWhole) return;
+    this.#spareSlot = own.slot;
+    own.slot = draft.spareSlot;
+    this.#draft = null;
+  }
+
+  /** Lets the recurrent state see all tokens of the past. */
+  #settle(sequence: Sequence): void {
+    const { behind, nPast } = sequence;
+    if (behind.length === 0) return;
+    const rows = [{ sequence, from: nPast - behind.length, ids: Int32Array.from(behind) }];
+    this.#run(rows, this.#sharedPositions(rows), [], 1, 'none');
+  }
+
   #sharedPositions(rows: readonly StepRowInput[]): Int32Array {
     const axes = this.#parts.arch.positionAxes;
     const nColumns = rows.reduce((n, { ids }) => n + ids.length, 0);
     const positions = new Int32Array(nColumns * axes);
     let at = 0;
-    for (const { sequence, ids } of rows) {
-      fillPositions(positions, { axes, nColumns }, at, sequence.nPast + sequence.ropeDelta, ids.length);
+    for (const { sequence, from, ids } of rows) {
+      fillPositions(positions, { axes, nColumns }, at, from + sequence.ropeDelta, ids.length);
       at += ids.length;
     }
     return positions;
@@ -173,16 +238,18 @@ export class CausalModel implements DeviceModel {
     rows: readonly StepRowInput[],
     positions: Int32Array,
     splices: readonly StepSplice[],
+    nOutputsPerRow: number,
     output: ForwardOutput,
   ): Float32Array {
     const nTokens = rows[0]?.ids.length ?? 0;
-    const nOutputs = output === 'all' ? nTokens * rows.length : rows.length;
+    const nOutputs = nOutputsPerRow * rows.length;
     const shape: StepShape = {
       nTokens,
-      rows: rows.map(({ sequence }) => ({
+      rows: rows.map(({ sequence, from, slotAfter }) => ({
         slot: sequence.slot,
+        slotAfter: slotAfter ?? sequence.slot,
         firstCell: sequence.extent.start,
-        nCells: roundUp(sequence.nPast + nTokens, cellAlignment),
+        nCells: roundUp(from + nTokens, cellAlignment),
       })),
       splices,
       output: output === 'none' || output === 'hidden' ? output : 'columns',
@@ -220,10 +287,10 @@ export class CausalModel implements DeviceModel {
     const n = nTokens * rows.length;
     const ids = new Int32Array(n);
     const cells = new BigInt64Array(n);
-    rows.forEach(({ sequence, ids: own }, b) => {
+    rows.forEach(({ sequence, from, ids: own }, b) => {
       ids.set(own, b * nTokens);
-      fillCells(cells, b * nTokens, sequence.extent.start + sequence.nPast, nTokens);
-      step.masks[b]?.write(causalMask(shape.rows[b]?.nCells ?? 0, nTokens, sequence.nPast));
+      fillCells(cells, b * nTokens, sequence.extent.start + from, nTokens);
+      step.masks[b]?.write(causalMask(shape.rows[b]?.nCells ?? 0, nTokens, from));
     });
     step.ids.write(ids);
     step.cells.write(cells);
@@ -233,11 +300,15 @@ export class CausalModel implements DeviceModel {
       fillCells(columns, 0, firstColumn, length);
       step.spliceColumns[i]?.write(columns);
     });
-    // All columns, or the last one of each sequence.
-    const last = nOutputs === n ? 1 : nTokens;
-    step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => (i + 1) * last - 1));
+    // The last columns of each sequence.
+    const nPerRow = nOutputs / rows.length;
+    const column = (i: number): number => (Math.floor(i / nPerRow) + 1) * nTokens - nPerRow + (i % nPerRow);
+    step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => column(i)));
     this.#parts.backend.compute(step.graph);
-    for (const { sequence } of rows) sequence.nPast += nTokens;
+    for (const { sequence, from } of rows) {
+      sequence.nPast = from + nTokens;
+      sequence.behind = [];
+    }
     return step.result === null ? new Float32Array(0) : step.result.read(new Float32Array(step.result.nElements));
   }
 

@@ -20,6 +20,9 @@ const kvTypeOf = (wanted: ModelOptions['kvCacheType'], isHost: boolean): TensorT
   return tensorTypes[wanted];
 };
 
+/** Of recurrent states: one for each sequence, and one for drafts. */
+const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
+
 class GgmlHost implements DeviceHost {
   readonly #device: Device;
   readonly #backend: Backend;
@@ -72,7 +75,7 @@ class GgmlHost implements DeviceHost {
     const isHost = this.#device.type === 'cpu';
     const kvType = kvTypeOf(options.kvCacheType, isHost);
     const { kvTokens, contextMax } = this.#kvSize(options, arch, kvType);
-    const size = { kvType, nCells: kvTokens, nSlots: options.nSlots };
+    const size = { kvType, nCells: kvTokens, nSlots: slotsOf(options) };
     const { bufferType } = this.#device;
     let caches: Caches;
     try {
@@ -93,6 +96,7 @@ class GgmlHost implements DeviceHost {
       nSlots: options.nSlots,
       kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
       stateBytes: stateBytesPerSlot(arch.caches),
+      spareSlot: (options.draftMax ?? 0) > 0 ? options.nSlots : null,
       positionTable,
     });
   }
@@ -100,7 +104,7 @@ class GgmlHost implements DeviceHost {
   /** How many tokens the cache holds and how many of them one sequence may take. */
   #kvSize(options: ModelOptions, arch: ArchModel, kvType: TensorType): { kvTokens: number; contextMax: number } {
     const perToken = kvBytesPerToken(arch.caches, kvType);
-    const states = stateBytesPerSlot(arch.caches) * options.nSlots;
+    const states = stateBytesPerSlot(arch.caches) * slotsOf(options);
     const { freeBytes } = this.memory();
     const wantedMax = Math.min(arch.contextMax, options.contextMax ?? arch.contextMax);
     const share = this.#device.type === 'cpu' ? kvShare.host : kvShare.device;

@@ -123,6 +123,13 @@ export interface DeviceModel extends Disposable {
     imageTokenId: number,
     output: ForwardOutput,
   ): Float32Array;
+  /**
+   * Computes tokens that may turn out not to follow: the sequence stays where it is until `keep`. Returns the logits
+   * behind each of them, [ids.length, nLogits]. @throws Error on a model loaded for no drafts.
+   */
+  draft(sequence: ModelSequence, ids: Int32Array): Float32Array;
+  /** After `draft`, and before anything else with the sequence: the first `n` of its tokens follow. May be raised. */
+  keep(sequence: ModelSequence, n: number): void;
   /** One token for each of several sequences in one pass. Returns [rows.length, nLogits], valid until the next call. */
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array;
 }
@@ -141,6 +148,8 @@ export interface ModelOptions {
   readonly nSlots: number;
   /** Largest chunk that `forward` will be given. */
   readonly chunkMax: number;
+  /** Most tokens that `draft` will be given; none by default. */
+  readonly draftMax?: number;
 }
 
 export interface LoadProgress {

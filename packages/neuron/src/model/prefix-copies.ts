@@ -17,6 +17,8 @@ export interface PrefixCopiesParts {
   readonly rooms: SequenceRooms;
   readonly kvBytesPerToken: number;
   readonly stateBytes: number;
+  /** Brings a sequence's recurrent state up to its past. */
+  readonly settle: (sequence: Sequence) => void;
 }
 
 type Past = Parameters<KeptPrefixes['resume']>[1];
@@ -54,7 +56,9 @@ export class PrefixCopies implements KeptPrefixes {
   }
 
   saveState(sequence: ModelSequence): SavedState {
-    const { slot, nPast, ropeDelta } = ownSequence(sequence);
+    const own = ownSequence(sequence);
+    this.#parts.settle(own);
+    const { slot, nPast, ropeDelta } = own;
     const block = this.#stateBlocks.take();
     this.#parts.caches.readState(slot, block);
     return new StateOnHost(this.#stateBlocks, nPast, ropeDelta, block);

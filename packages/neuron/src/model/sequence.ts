@@ -4,9 +4,11 @@ import type { ModelSequence } from './device-model.ts';
 
 export class Sequence implements ModelSequence {
   readonly nTokensMax: number;
-  readonly slot: number;
+  slot: number;
   readonly extent: CellExtent;
   nPast = 0;
+  /** The last of them whose cells are computed but which the recurrent state does not know yet. */
+  behind: readonly number[] = [];
   /** What a position is ahead of its index, once images have been seen: at most 0. */
   ropeDelta = 0;
   readonly #free: (sequence: Sequence) => void;

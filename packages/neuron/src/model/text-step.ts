@@ -8,6 +8,7 @@ import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arc
 
 export interface StepRow {
   readonly slot: number;
+  readonly slotAfter: number;
   readonly firstCell: number;
   readonly nCells: number;
 }
@@ -32,7 +33,7 @@ export interface StepShape {
 
 /** Equal keys mean that a graph may be computed again. Graphs with image rows are never kept. */
 export const stepKey = ({ nTokens, rows, output, nOutputs }: StepShape): string =>
-  `${nTokens} ${output} ${nOutputs} ${rows.map((r) => `${r.slot}:${r.firstCell}+${r.nCells}`).join(' ')}`;
+  `${nTokens} ${output} ${nOutputs} ${rows.map((r) => `${r.slot}>${r.slotAfter}:${r.firstCell}+${r.nCells}`).join(' ')}`;
 
 export class TextStep implements Disposable {
   readonly ids: Tensor;
