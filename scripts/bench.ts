@@ -3,15 +3,16 @@
 const benches = {
   engine: async () => (await import('./bench-engine.ts')).run(),
   gateway: async () => (await import('./bench-gateway.ts')).run(),
+  llama: async (args: readonly string[]) => (await import('./bench-llama.ts')).run(args),
   routing: async () => {
     const { routingCosts } = await import('../packages/gateway/test/fleet/routing-bench.ts');
     console.table(routingCosts());
   },
-} as const satisfies Record<string, () => Promise<unknown>>;
+} as const satisfies Record<string, (args: readonly string[]) => Promise<unknown>>;
 
-const [name] = process.argv.slice(2);
+const [name, ...args] = process.argv.slice(2);
 const bench = Object.entries(benches).find(([known]) => known === name)?.[1];
 if (bench === undefined) {
   console.error(`usage: npm run bench ${Object.keys(benches).join(' | ')}`);
   process.exitCode = 2;
-} else await bench();
+} else await bench(args);

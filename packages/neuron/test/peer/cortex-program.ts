@@ -1,7 +1,6 @@
 /** The process in which our engine runs for benchmarks: the model on the CPU, without run loop and server. */
 import { openDevice } from '../../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelSequence } from '../../src/model/device-model.ts';
-import { weightTypeNames, type WeightType } from '../../src/model/weight-types.ts';
 import { argmax } from '../../src/sampling/argmax.ts';
 import type { Continuation, EngineAnswers, EngineCall } from './engine-calls.ts';
 import { idAt, serveEngine } from './serve-engine.ts';
@@ -15,19 +14,13 @@ interface Session {
   readonly nTokensMax: number;
 }
 
-const weightTypeOf = (quant: string | undefined): WeightType => {
-  const type = weightTypeNames.find((name) => name === (quant ?? 'auto'));
-  if (type === undefined) throw new Error(`no weight type ${String(quant)}`);
-  return type;
-};
-
 const open = async (call: Extract<EngineCall, { kind: 'open' }>): Promise<Session> => {
   const host = openDevice({ index: 0, threads: call.threads });
   const model = await host.loadModel(
     {
       modelId: call.path,
       dir: call.path,
-      weightType: weightTypeOf(call.quant),
+      weightType: 'auto',
       kvCacheType: call.kvCacheType,
       contextMax: null,
       kvTokens: call.nTokensMax,

@@ -3,10 +3,8 @@
 export type EngineCall =
   | {
       readonly kind: 'open';
-      /** A GGUF file, or a folder for ours. */
+      /** A GGUF file. */
       readonly path: string;
-      /** Ours only: a folder's weights are quantised to it. */
-      readonly quant?: string;
       readonly threads: number;
       readonly nSequences: number;
       /** Of all sequences together. */

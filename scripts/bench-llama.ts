@@ -1,0 +1,63 @@
+/**
+ * `npm run bench llama`: this engine against llama.cpp itself (node-llama-cpp's build of it, the same kernels) on the same
+ * weights, in alternating runs. Medians, and for each whether its bar is reached.
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { howToInstall, isInstalled } from '../packages/neuron/test/peer/llama-addon.ts';
+import { benchModel, shapeNames, typeNames } from './bench-llama/bench-models.ts';
+import { engineRuns } from './bench-llama/engine-runs.ts';
+import { isReached, ratioOf, tableRow, type Measurement } from './bench-llama/measurement.ts';
+
+const usage = `npm run bench llama -- [--model ${shapeNames.join('|')}] [--type ${typeNames.join('|')}] [--runs N] [--threads N] [--json]`;
+
+const chosen = <T extends string>(known: readonly T[], given: readonly string[] | undefined): readonly T[] =>
+  given === undefined ? known : known.filter((name) => given.includes(name));
+
+const isCount = (n: number): boolean => Number.isInteger(n) && n >= 1;
+
+const optionsOf = (args: readonly string[]) => {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: 'string', multiple: true },
+      type: { type: 'string', multiple: true },
+      runs: { type: 'string', default: '5' },
+      threads: { type: 'string', default: String(availableParallelism()) },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  return {
+    shapes: chosen(shapeNames, values.model),
+    types: chosen(typeNames, values.type),
+    nRuns: Number(values.runs),
+    threads: Number(values.threads),
+    isJson: values.json,
+  };
+};
+
+const asJson = (measurements: readonly Measurement[]): string =>
+  JSON.stringify(
+    measurements.map((measurement) => ({
+      ...measurement,
+      ratio: ratioOf(measurement),
+      reached: isReached(measurement),
+    })),
+    null,
+    2,
+  );
+
+export const run = async (args: readonly string[]): Promise<void> => {
+  const { shapes, types, nRuns, threads, isJson } = optionsOf(args);
+  if (shapes.length === 0 || types.length === 0 || !isCount(nRuns) || !isCount(threads)) throw new Error(usage);
+  if (!isInstalled()) throw new Error(`llama.cpp is not installed here: ${howToInstall}`);
+  const measurements: Measurement[] = [];
+  for (const shape of shapes) {
+    for (const type of types) {
+      const model = await benchModel(shape, type);
+      measurements.push(...(await engineRuns(model, { threads, nRuns })));
+      if (!isJson) console.table(measurements.filter(({ model: name }) => name === model.name).map(tableRow));
+    }
+  }
+  if (isJson) console.log(asJson(measurements));
+};
