@@ -8,5 +8,6 @@ export * from './openai/chat.ts';
 export * from './openai/completions.ts';
 export * from './openai/model-list.ts';
 export * from './parse.ts';
+export * from './quant.ts';
 export * from './responses/index.ts';
 export * from './sse.ts';

@@ -91,6 +91,8 @@ export const nodeModelSchema = z.looseObject({
   vram_used_mb: nonNegative,
   /** What the weights and one sequence are expected to need before it is loaded. */
   vram_needed_mb: nonNegative.nullish(),
+  /** Number type of its weights: as it was loaded, or as on disk. */
+  quant: z.string().nullish(),
   capabilities: z.array(z.string()),
   limit: limitSchema.nullish(),
   tool_call: z.boolean().nullish(),

@@ -1,6 +1,8 @@
 /** Loads the `default_models` one after the other while the port already answers, and keeps how far that is. */
-import { CortexError, type Harness, type Health } from '@cortex/core';
+import { CortexError, type Harness, type Health, type NeuronConfig } from '@cortex/core';
 import type { Logger } from 'pino';
+
+type DefaultModel = NeuronConfig['default_models'][number];
 
 export type Activation = Health['activation'];
 
@@ -14,13 +16,13 @@ export class DefaultModels {
   }
 
   /** Never throws: a model that fails is on record, and the others are loaded all the same. */
-  async load(harness: Pick<Harness, 'load'>, ids: readonly string[], log: Logger): Promise<void> {
-    if (ids.length === 0) return;
+  async load(harness: Pick<Harness, 'load'>, models: readonly DefaultModel[], log: Logger): Promise<void> {
+    if (models.length === 0) return;
     this.#state = 'loading';
-    for (const id of ids) {
+    for (const { id, quant } of models) {
       const startedMs = performance.now();
       try {
-        await harness.load({ model_id: id });
+        await harness.load({ model_id: id, ...(quant === undefined ? {} : { quant }) });
         this.#loaded.push(id);
         log.info({ model: id, durationMs: Math.round(performance.now() - startedMs) }, 'loaded');
       } catch (thrown) {

@@ -135,10 +135,9 @@ export const startNeuron = async (
   const defaults = new DefaultModels();
   const server = serverOf(config, engine, version, defaults, log);
   const url = await listen(server, config, harness, log);
-  const ids = config.default_models.map(({ id }) => id);
-  const activated = defaults.load(harness, ids, log);
+  const activated = defaults.load(harness, config.default_models, log);
   const models = await store.list();
-  log.info({ url, devices: harness.devices.length, models: models.length, defaultModels: ids }, 'started');
+  log.info({ url, devices: harness.devices.length, models: models.length, defaultModels: config.default_models.map(({ id }) => id) }, 'started');
   let closing: Promise<void> | null = null;
   const close = async (graceMs: number): Promise<void> => {
     log.info({ graceMs }, 'shutting down');

@@ -52,7 +52,8 @@ export const readNeuronConfig = async (source: NeuronConfigSource): Promise<Neur
       ? parseConfig(neuronConfigSchema, { file: defaultFile, text: '', ...given })
       : await loadConfig(neuronConfigSchema, { file, ...given });
   const base = file === null ? '.' : path.dirname(file);
-  const ids = new Set([...config.default_models.map(({ id }) => id), ...load]);
+  const named = new Set(config.default_models.map(({ id }) => id));
+  const added = [...new Set(load)].filter((id) => !named.has(id)).map((id) => ({ id }));
   return {
     file,
     config: {
@@ -61,7 +62,7 @@ export const readNeuronConfig = async (source: NeuronConfigSource): Promise<Neur
         ...modelDirs.map((dir) => absolute(dir, '.', homeDir)),
         ...config.model_dirs.map((dir) => absolute(dir, base, homeDir)),
       ],
-      default_models: [...ids].map((id) => ({ id })),
+      default_models: [...config.default_models, ...added],
     },
   };
 };

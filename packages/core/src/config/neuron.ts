@@ -1,5 +1,6 @@
 /** `neuron.toml`: every setting of the daemon. Keys, types, defaults and the example file come from this schema. */
 import { z } from 'zod';
+import { quantNames } from '../quant.ts';
 
 const positiveInt = z.int().positive();
 
@@ -28,6 +29,10 @@ const ggmlSchema = z.strictObject({
     .optional()
     .describe('Tokens that the KV cache of one model holds for all its sequences together. Default: what fits.')
     .meta({ examples: [65_536] }),
+  quant: z
+    .enum(quantNames)
+    .default('auto')
+    .describe('Number type that weights are loaded as where a load asks for none; auto and GGUF files: as on disk.'),
   kv_cache_type: z
     .enum(['auto', 'f16', 'f32'])
     .default('auto')
@@ -52,6 +57,14 @@ const ggmlSchema = z.strictObject({
       "Host memory per model for prefixes: states of recurrent layers, and what had to leave the device's KV cache. Default: a tenth of the machine's memory.",
     )
     .meta({ examples: [4096] }),
+  draft_max: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(8)
+    .describe(
+      'Tokens guessed ahead from repetitions in the text while one answer is generated alone; the answer is the same, sooner. 0 turns it off.',
+    ),
   threads: z
     .int()
     .min(1)
@@ -124,6 +137,11 @@ export const neuronConfigSchema = z.strictObject({
           .min(1)
           .describe('Its id: a folder under model_dirs, or ORG/NAME as on the hub.')
           .meta({ examples: ['Qwen/Qwen3.5-0.8B'] }),
+        quant: z
+          .enum(quantNames)
+          .optional()
+          .describe('Quantise its weights while loading; default: [harness.ggml] quant.')
+          .meta({ examples: ['q8_0'] }),
       }),
     )
     .default([])

@@ -1,6 +1,7 @@
 /** Every architecture there is: a new one is a folder beside this file and a line here. */
 import { CortexError } from '@cortex/core';
 import type { GgufModel } from '../model-files/gguf-file.ts';
+import { ggufFileType } from '../model-files/gguf-file-type.ts';
 import type { Arch } from './arch.ts';
 import { qwen3 } from './qwen3/qwen3.ts';
 import { qwen35 } from './qwen3_5/qwen3_5.ts';
@@ -32,7 +33,8 @@ export const configOfGguf = (model: GgufModel): unknown => {
   const { metadata } = model;
   const name = metadata.text('general.architecture') ?? '';
   const arch = archs.find(({ gguf }) => gguf.architecture === name);
-  if (arch !== undefined) return { ...arch.gguf.configOf(model), model_type: arch.modelTypes[0] };
+  if (arch !== undefined)
+    return { ...arch.gguf.configOf(model), model_type: arch.modelTypes[0], dtype: ggufFileType(metadata) };
   const known = archs.map(({ gguf }) => gguf.architecture).join(', ');
   throw new CortexError(
     'model_load_failed',

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { CortexError, describeIssue } from '@cortex/core';
 import { z } from 'zod';
 import { readTemplateSource } from '../chat/template-source.ts';
+import { isGguf } from '../model-files/gguf-file.ts';
 import { readModelConfig } from '../model/model-config.ts';
 import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 
@@ -122,6 +123,10 @@ export const readCheckpointFacts = async (dir: string, supported: readonly strin
 
 /** The files whose change makes the facts stale. */
 export const factFiles = (dir: string): readonly string[] =>
+  // A tower may come to lie beside a GGUF file.
+  isGguf(dir) ? [dir, path.dirname(dir)] : folderFactFiles(dir);
+
+const folderFactFiles = (dir: string): readonly string[] =>
   ['config.json', 'tokenizer_config.json', 'chat_template.jinja', 'chat_template.json'].map((name) =>
     path.join(dir, name),
   );

@@ -4,6 +4,8 @@ import type { GgmlConfig } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
 import { Admission } from './admission.ts';
+import { isGguf } from '../model-files/gguf-file.ts';
+import type { WeightType } from '../model/weight-types.ts';
 import { weightBytes, type LoadOptions } from './load-options.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { refusedModel, type KnownModel } from './model-catalogue.ts';
@@ -55,12 +57,14 @@ export class ModelLoader {
   ): Promise<LoadedModel> {
     const { id, dir, facts } = known;
     if (facts.refusal !== null) throw refusedModel(id, facts.refusal);
-    const bytes = weightBytes(known.bytes, facts.weightType, options.weightType);
+    // What is quantised on disk stays so unless a load asks for something else.
+    const weightType = options.weightType ?? (isGguf(dir) ? 'auto' : this.#config.quant);
+    const bytes = weightBytes(known.bytes, facts.weightType, weightType);
     const device = await this.#place({ modelId: id, bytes, deviceIndex: options.deviceIndex });
     onProgress({ fraction: 0, phase: 'tokenizer' });
     const side = await this.#loadPromptSide(dir, id);
     try {
-      return await this.#loadOn(device, known, side, options, onProgress);
+      return await this.#loadOn(device, known, side, weightType, onProgress);
     } catch (error) {
       await side.close();
       throw error;
@@ -78,11 +82,10 @@ export class ModelLoader {
     device: Device,
     known: KnownModel,
     side: PromptSide,
-    options: LoadOptions,
+    weightType: WeightType,
     onProgress: (progress: LoadProgress) => void,
   ): Promise<LoadedModel> {
     const config = this.#config;
-    const weightType = options.weightType ?? 'auto';
     const loaded = await device.load(
       {
         modelId: known.id,
@@ -93,6 +96,7 @@ export class ModelLoader {
         kvTokens: config.kv_tokens ?? null,
         nSlots: config.parallel,
         chunkMax: config.prefill_chunk,
+        draftMax: config.draft_max,
         vocabulary: side.thread.vocabulary.data,
         bannedIds: side.bannedIds,
         prefixHostBytesMax: prefixHostBytes(config),

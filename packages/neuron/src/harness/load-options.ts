@@ -1,6 +1,6 @@
 /** How a model is to be loaded, out of a load request; what is not there to choose is refused by name. */
-import { CortexError, type DeviceInfo, type LoadRequest } from '@cortex/core';
-import { bitsPerWeight, weightTypeNames, type WeightType } from '../model/weight-types.ts';
+import { CortexError, quantNames, type DeviceInfo, type LoadRequest } from '@cortex/core';
+import { bitsPerWeight, type WeightType } from '../model/weight-types.ts';
 
 /** Null: as the neuron likes. */
 export interface LoadOptions {
@@ -15,9 +15,9 @@ const unsupported = (param: string, message: string): CortexError =>
 
 const weightTypeOf = (quant: string | null | undefined): WeightType | null => {
   if (quant === null || quant === undefined) return null;
-  const found = weightTypeNames.find((name) => name === quant.toLowerCase());
+  const found = quantNames.find((name) => name === quant.toLowerCase());
   if (found !== undefined) return found;
-  const names = weightTypeNames.join(', ');
+  const names = quantNames.join(', ');
   throw unsupported('quant', `quant ${JSON.stringify(quant.slice(0, 64))} is not one of ${names}`);
 };
 
@@ -38,8 +38,13 @@ export const loadOptionsOf = (request: LoadRequest, devices: readonly DeviceInfo
   return { weightType: weightTypeOf(request.quant), deviceIndex: deviceOf(request.devices ?? [], devices) };
 };
 
-/** Of the types that checkpoints of safetensors are in. */
-const bitsOnDisk = (type: string | null): number => (type === 'float32' || type === 'f32' ? 32 : 16);
+/** By the name that a checkpoint has its type under: `float32`, `bfloat16`, `Q4_K_M`. */
+const bitsOnDisk = (type: string | null): number => {
+  const blocks = /^I?Q(\d)/.exec(type ?? '');
+  // A scale for each block takes about half a bit.
+  if (blocks !== null) return Number(blocks[1]) + 0.5;
+  return /^(float|f)32$/i.test(type ?? '') ? 32 : 16;
+};
 
 /** Bytes the weights take once they are of the asked type. `fileBytes` is their size on disk. */
 export const weightBytes = (fileBytes: number, fileType: string | null, wanted: WeightType | null): number =>

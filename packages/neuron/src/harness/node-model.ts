@@ -29,9 +29,16 @@ const limitOf = (context: number | null): Pick<NodeModel, 'limit'> => {
 const least = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? (a ?? b) : Math.min(a, b);
 
-type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'capabilities' | 'limit'>;
+type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'quant' | 'capabilities' | 'limit'>;
 
-const placed = ({ device, loaded, side }: LoadedModel): Placed => ({
+/** PyTorch's names of types in ours. */
+const quantOnDisk: Readonly<Record<string, string>> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
+
+const quantOf = ({ facts }: KnownModel): string | null =>
+  facts.weightType === null ? null : (quantOnDisk[facts.weightType] ?? facts.weightType);
+
+const placed = ({ known, device, loaded, side, weightType }: LoadedModel): Placed => ({
+  quant: weightType === 'auto' ? quantOf(known) : weightType,
   devices: [device.info.index],
   vram_used_mb: toMb(loaded.bytes),
   capabilities: side.vision === null ? ['text'] : ['text', 'vision'],
@@ -63,6 +70,7 @@ const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel,
 export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel => {
   const { facts } = known;
   const onDisk: Placed = {
+    quant: quantOf(known),
     devices: [],
     vram_used_mb: 0,
     capabilities: facts.hasVision ? ['text', 'vision'] : ['text'],

@@ -248,3 +248,56 @@ describe('a model that is not there', () => {
     await expect(newStore().resolve('broken')).rejects.toThrow(/is not whole: missing a-00002-of-00002\.safetensors/);
   });
 });
+
+describe('GGUF models', () => {
+  const split = (n: number, of: number): string => `big-0000${n}-of-0000${of}.gguf`;
+
+  it('are known by the name of their file, at each depth of a model folder', async () => {
+    await write(dirs(), {
+      'small.Q4_K_M.gguf': '1234',
+      'mmproj-small-F16.gguf': 'x',
+      'notes.txt': 'x',
+      '.hidden.gguf': 'x',
+    });
+    await write(path.join(dirs(), 'acme'), { 'one.gguf': '12' });
+    await write(path.join(dirs(), 'acme', 'repo'), { [split(1, 2)]: '123', [split(2, 2)]: '45' });
+    const store = newStore();
+    expect(await ids(store)).toEqual(['small.Q4_K_M', 'acme/one', 'acme/repo/big']);
+    expect(await store.find('small.Q4_K_M')).toEqual({
+      id: 'small.Q4_K_M',
+      dir: path.join(dirs(), 'small.Q4_K_M.gguf'),
+      bytes: 4,
+      source: 'folder',
+    });
+    expect(await store.find('acme/repo/big')).toMatchObject({
+      dir: path.join(dirs(), 'acme/repo', split(1, 2)),
+      bytes: 5,
+    });
+    expect(await store.find('mmproj-small-F16')).toBeNull();
+    expect(await store.find('small')).toBeNull();
+  });
+
+  it('are not whole while a part is missing, and say which', async () => {
+    await write(path.join(dirs(), 'acme'), { [split(1, 3)]: '1', [split(3, 3)]: '1' });
+    const store = newStore();
+    expect(await ids(store)).toEqual([]);
+    await expect(store.resolve('acme/big')).rejects.toThrow(`missing ${split(2, 3)}`);
+    await write(path.join(dirs(), 'acme'), { [split(2, 3)]: '1' });
+    expect(await ids(store)).toEqual(['acme/big']);
+  });
+
+  it('are found in the cache by repository and file, links to blobs that are still on their way are not', async () => {
+    const snapshot = await cached('acme/tiny-GGUF', { 'tiny-Q8_0.gguf': '123456' });
+    await symlink('../../blobs/later', path.join(snapshot, 'tiny-F16.gguf'));
+    await write(path.join(snapshot, 'BF16'), { [split(1, 1)]: '1' });
+    const store = newStore();
+    expect(await ids(store)).toEqual(['acme/tiny-GGUF/tiny-Q8_0', 'acme/tiny-GGUF/BF16/big']);
+    expect(await store.find('acme/tiny-GGUF/tiny-Q8_0')).toMatchObject({
+      dir: path.join(snapshot, 'tiny-Q8_0.gguf'),
+      bytes: 6,
+      source: 'hub_cache',
+    });
+    expect(await store.find('acme/tiny-GGUF/BF16/big')).not.toBeNull();
+    expect(await store.find('acme/tiny-GGUF/tiny-F16')).toBeNull();
+  });
+});

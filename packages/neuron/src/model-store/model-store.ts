@@ -1,18 +1,19 @@
 /**
- * From a model's id to its folder: under the operator's folders first, then in the Hugging Face cache, then from the
+ * From a model's id to its folder or GGUF file: under the operator's folders first, then in the Hugging Face cache, then from the
  * hub if that is allowed. Looking never downloads; only `resolve` does.
  */
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { CortexError, nearestKey } from '@cortex/core';
 import { FolderCache } from './folder-cache.ts';
+import { ggufModelsIn } from './gguf-models.ts';
 import { currentSnapshot, repoFolder, repoIdOf } from './hub-cache.ts';
 import { downloadModel, type DownloadOptions, type HubOptions } from './hub-download.ts';
 import { isHubId, modelIdParts } from './model-id.ts';
 
 export interface StoredModel {
   readonly id: string;
-  /** Holds `config.json` and the weights. */
+  /** The folder with `config.json` and the weights, or the only or first file of a GGUF model. */
   readonly dir: string;
   /** Size of the weights. */
   readonly bytes: number;
@@ -39,6 +40,23 @@ interface Place {
   readonly dir: string;
   readonly source: StoredModel['source'];
 }
+
+const idOf = (parts: readonly string[]): string => parts.join('/');
+
+const ggufPlaces = async (dir: string, prefix: string, source: StoredModel['source']): Promise<readonly Place[]> =>
+  (await ggufModelsIn(dir)).map((file) => ({
+    id: prefix === '' ? file.name : `${prefix}/${file.name}`,
+    dir: file.path,
+    source,
+  }));
+
+/** Repositories keep the parts of their largest models in a folder for each. */
+const snapshotGgufPlaces = async (dir: string, id: string): Promise<readonly Place[]> => {
+  const inner = await Promise.all(
+    (await namesIn(dir)).map((name) => ggufPlaces(path.join(dir, name), `${id}/${name}`, 'hub_cache')),
+  );
+  return [...(await ggufPlaces(dir, id, 'hub_cache')), ...inner.flat()];
+};
 
 export class ModelStore {
   readonly #options: ModelStoreOptions;
@@ -107,12 +125,22 @@ export class ModelStore {
     for (const root of this.#options.modelDirs) {
       places.push({ id, dir: path.join(root, ...parts), source: 'folder' });
       if (id === path.basename(path.resolve(root))) places.push({ id, dir: root, source: 'folder' });
+      places.push(...(await ggufPlaces(path.join(root, ...parts.slice(0, -1)), idOf(parts.slice(0, -1)), 'folder')));
     }
     if (isHubId(id)) {
       const dir = await currentSnapshot(path.join(this.#options.hubCacheDir, repoFolder(id)));
       if (dir !== null) places.push({ id, dir, source: 'hub_cache' });
     }
-    return places;
+    places.push(...(await this.#ggufPlacesInCache(parts)));
+    return places.filter((place) => place.id === id);
+  }
+
+  /** GGUF files of a repository in the cache, in its folder or in one inside: ORG/NAME/FILE, ORG/NAME/FOLDER/FILE. */
+  async #ggufPlacesInCache(parts: readonly string[]): Promise<readonly Place[]> {
+    const repoId = idOf(parts.slice(0, 2));
+    if (parts.length < 3 || !isHubId(repoId)) return [];
+    const dir = await currentSnapshot(path.join(this.#options.hubCacheDir, repoFolder(repoId)));
+    return dir === null ? [] : snapshotGgufPlaces(dir, repoId);
   }
 
   /** A model folder may itself be a checkpoint, hold checkpoints, or hold folders by organisation. */
@@ -120,11 +148,14 @@ export class ModelStore {
     const places: Place[] = [];
     for (const root of this.#options.modelDirs) {
       places.push({ id: path.basename(path.resolve(root)), dir: root, source: 'folder' });
+      places.push(...(await ggufPlaces(root, '', 'folder')));
       for (const name of await namesIn(root)) {
         const dir = path.join(root, name);
-        places.push({ id: name, dir, source: 'folder' });
+        places.push({ id: name, dir, source: 'folder' }, ...(await ggufPlaces(dir, name, 'folder')));
         for (const inner of await namesIn(dir)) {
-          places.push({ id: `${name}/${inner}`, dir: path.join(dir, inner), source: 'folder' });
+          const innerDir = path.join(dir, inner);
+          const id = `${name}/${inner}`;
+          places.push({ id, dir: innerDir, source: 'folder' }, ...(await ggufPlaces(innerDir, id, 'folder')));
         }
       }
     }
@@ -137,9 +168,10 @@ export class ModelStore {
     for (const name of await namesIn(hubCacheDir)) {
       const id = repoIdOf(name);
       const dir = id === null || !isHubId(id) ? null : await currentSnapshot(path.join(hubCacheDir, name));
-      if (id !== null && dir !== null) places.push({ id, dir, source: 'hub_cache' });
+      if (id === null || dir === null) continue;
+      places.push({ id, dir, source: 'hub_cache' }, ...(await snapshotGgufPlaces(dir, id)));
     }
-    return places;
+    return places.filter((place) => isListable(place.id));
   }
 
   async #notFound(id: string, incomplete: string | null): Promise<CortexError> {

@@ -2,6 +2,7 @@
  * The number type of each weight, from what was asked for and what the weight is used for. Pure. Quantised types come
  * in blocks along a row: rows that are no whole number of blocks fall back to a finer type with smaller ones.
  */
+import type { QuantName } from '@cortex/core';
 import { tensorTypes, type TensorType } from '@cortex/ggml';
 import type { WeightRole } from './weight-spec.ts';
 
@@ -20,15 +21,10 @@ export const quantTypes = {
   q4_0,
   iq4_xs,
   iq4_nl,
-} as const satisfies Record<string, TensorType>;
+} as const satisfies Record<Exclude<QuantName, 'auto'>, TensorType>;
 
 /** `auto` keeps the checkpoint's types where the device computes well with them. */
-export type WeightType = 'auto' | keyof typeof quantTypes;
-
-export const weightTypeNames: readonly WeightType[] = [
-  'auto',
-  ...(Object.keys(quantTypes) as (keyof typeof quantTypes)[]),
-];
+export type WeightType = QuantName;
 
 export const isQuantised = ({ blockSize }: TensorType): boolean => blockSize > 1;
 
