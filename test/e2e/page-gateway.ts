@@ -1,15 +1,30 @@
 /** For tests of the page: a gateway over a real neuron with the shapes model, and a simulated box of two GPUs beside it. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readGatewayConfig, startGateway, type Gateway } from '@cortex/gateway';
 import { FakeNeuron } from '../../packages/gateway/test/fake-neuron/fake-neuron.ts';
 import { newModel } from '../../packages/gateway/test/fake-neuron/settings.ts';
-import { startNeuronProcess } from './neuron-process.ts';
+import { root, startNeuronProcess } from './neuron-process.ts';
 
 export const adminKey = 'sk-of-the-page-test';
 export const essayist = 'essayist-7b';
+/** Not loaded, and a while to load. */
+export const poet = 'poet-3b';
+
+const pageFolder = join(root, 'packages/page');
+
+/** The page as its source is now: `npm ci` built it, but it may have been changed since. */
+const buildPage = (): void => {
+  const built = join(pageFolder, 'dist/index.html');
+  const builtMs = existsSync(built) ? statSync(built).mtimeMs : 0;
+  const sources = readdirSync(join(pageFolder, 'src'), { recursive: true, encoding: 'utf8' });
+  if (sources.every((file) => statSync(join(pageFolder, 'src', file)).mtimeMs <= builtMs)) return;
+  execFileSync('npm', ['run', '--silent', 'build:page'], { cwd: root, stdio: 'inherit' });
+};
 
 const words = (text: string): readonly string[] => text.match(/\S+\s*/g) ?? [];
 
@@ -34,6 +49,7 @@ export interface PageGateways extends AsyncDisposable {
 }
 
 export const startPageGateways = async (): Promise<PageGateways> => {
+  buildPage();
   const dir = await mkdtemp(join(tmpdir(), 'page-'));
   const neuron = await startNeuronProcess({});
   const box = await new FakeNeuron({
@@ -54,6 +70,7 @@ export const startPageGateways = async (): Promise<PageGateways> => {
       }),
       newModel('coder-14b', { status: 'loaded', vram_mb: 9800, devices: [0], token_ms: 6, tokens: 60 }),
       newModel('embedder', { status: 'loaded', vram_mb: 1300, devices: [1], max_in_flight: 32 }),
+      newModel(poet, { vram_mb: 3000, load_ms: 4000, token_ms: 20, tokens: 40 }),
       newModel('essayist-70b', { vram_mb: 22_000 }),
     ],
   }).start();

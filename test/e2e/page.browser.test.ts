@@ -5,10 +5,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chromiumPath, desktop, drop, launchChromium, openTab, phone, type Tab } from './browser.ts';
 import { root, shapesModel } from './neuron-process.ts';
-import { adminKey, essayist, startPageGateways, type PageGateways } from './page-gateway.ts';
+import { adminKey, essayist, poet, startPageGateways, type PageGateways } from './page-gateway.ts';
 
 const screenshots = process.env['SCREENSHOTS'];
 const why = chromiumPath === undefined ? ' (skipped: no Chromium on this machine; apt-get install chromium)' : '';
@@ -24,7 +25,7 @@ const shoot = async (page: Page, name: string): Promise<void> => {
   // For the plots' fonts and the last beat of events.
   await page.waitForTimeout(600);
   const { length } = await page.screenshot({
-    path: path.join(root, screenshots, `${name}.png`),
+    path: path.resolve(root, screenshots, `${name}.png`),
     animations: 'disabled',
   });
   expect(length).toBeLessThan(300_000);
@@ -121,6 +122,40 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     expect(await answer.locator('pre').first().innerText()).toBe('weather --today');
     expect(await answer.getByText('<img src=x onerror=').count()).toBe(1);
     expect(await answer.locator('img').count()).toBe(0);
+    clean(tab);
+  });
+
+  it('shows a request through its phases while a model is loaded for it', async () => {
+    await using tab = await openTab(browser, url, '#/playground');
+    const { page } = tab;
+    await page.getByRole('combobox', { name: 'Model' }).selectOption(poet);
+    await question(page).fill('A line about rain');
+    await question(page).press('Enter');
+    await page.getByText(/loading on attic, \d+ %/).waitFor();
+    await show(page, 'Requests');
+    const row = page.getByRole('table', { name: 'Running requests' }).getByRole('row').filter({ hasText: poet });
+    await row.getByText('loading', { exact: true }).waitFor();
+    await row.getByText('decoding', { exact: true }).waitFor();
+    const ended = page.getByRole('table', { name: 'Ended requests' }).getByRole('row').filter({ hasText: poet });
+    await ended.getByText('cold start').waitFor();
+    expect(await ended.getByTitle(/load \d/).count()).toBeGreaterThan(0);
+    await show(page, 'Playground');
+    // The answer went on while another view was shown.
+    await page.getByText(/answer 40/).waitFor();
+    clean(tab);
+  });
+
+  it('makes a picture smaller that is too large for a request, and says so', async () => {
+    const size = { width: 5300, height: 5000, channels: 3, background: '#c02020' } as const;
+    const large = await sharp({ create: size }).png().toBuffer();
+    await using tab = await openTab(browser, url, '#/playground');
+    const { page } = tab;
+    await page.getByRole('combobox', { name: 'Model' }).selectOption(shapesModel);
+    await drop(page, '.composer', [{ name: 'wall.png', type: 'image/png', base64: large.toString('base64') }]);
+    await page.getByText(/^made smaller here: was 5,300 × 5,000, .* is 4,096 × 3,864, /).waitFor();
+    await drop(page, '.composer', [{ name: 'notes.txt', type: 'text/plain', base64: 'AAAA' }]);
+    await page.getByRole('alert').getByText('notes.txt is not a picture').waitFor();
+    expect(await page.locator('.composer img').count()).toBe(1);
     clean(tab);
   });
 
