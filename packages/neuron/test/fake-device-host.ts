@@ -377,7 +377,11 @@ export const openDevice: OpenDevice = ({ index }) => {
 export const fakeLoadSpec = (
   modelId: string,
   plan: Partial<FakeModelPlan> = {},
-  { chunkMax = 8, prefixHostBytesMax = null }: Partial<Pick<LoadSpec, 'chunkMax' | 'prefixHostBytesMax'>> = {},
+  {
+    chunkMax = 8,
+    prefixHostBytesMax = null,
+    draftMax = 0,
+  }: Partial<Pick<LoadSpec, 'chunkMax' | 'prefixHostBytesMax' | 'draftMax'>> = {},
 ): LoadSpec => ({
   modelId,
   dir: JSON.stringify(plan),
@@ -390,6 +394,7 @@ export const fakeLoadSpec = (
   vocabulary: { ...byteVocabulary().table, added: new Map() },
   bannedIds: [imageTokenId],
   prefixHostBytesMax,
+  draftMax,
 });
 
 export const fakeImage = (contentHash: string, nTokens = 2): ImageInput => ({

@@ -6,9 +6,11 @@ import { CortexError } from '@cortex/core';
 import type { ModelSequence } from '../model/device-model.ts';
 import type { Sampler } from '../sampling/sampler.ts';
 import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
+import { DraftPace } from './draft-pace.ts';
 import type { Generation } from './generation.ts';
 import type { PrefixCache, RunningPrefix } from './prefix/prefix-cache.ts';
 import { PrefixText } from './prefix/prefix-text.ts';
+import { promptLookup } from './prompt-lookup.ts';
 import type { PrefillState } from './scheduler.ts';
 
 /** What ended a choice. */
@@ -22,6 +24,7 @@ export interface SequenceSampling {
 export class Sequence implements PrefillState {
   readonly generation: Generation;
   readonly choice: number;
+  readonly pace: DraftPace;
   readonly #prefixes: PrefixCache;
   readonly #sampling: SequenceSampling;
   readonly #text: PrefixText;
@@ -37,6 +40,7 @@ export class Sequence implements PrefillState {
     this.choice = choice;
     this.#prefixes = generation.model.prefixes;
     this.#sampling = sampling;
+    this.pace = new DraftPace(generation.model.spec.draftMax ?? 0);
     this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
   }
 
@@ -119,8 +123,16 @@ export class Sequence implements PrefillState {
     this.#lastId = id;
     this.#nGenerated += 1;
     events.push({ kind: 'token', choice: this.choice, token: { id, logprob, top } });
-    const isFull = this.room.nPast >= this.room.nTokensMax;
+    // The last token is not computed yet, and would have to be for another.
+    const isFull = this.#text.length > this.room.nTokensMax;
     return this.#nGenerated >= spec.tokensMax || isFull ? this.finish('length') : true;
+  }
+
+  /** What may follow the last token: a guess, empty where there is none or it would not pay. */
+  guess(): Int32Array {
+    const nLeft = Math.min(this.generation.spec.tokensMax - this.#nGenerated, this.room.nTokensMax - this.#text.length);
+    const nMax = Math.min(this.pace.nDraft, nLeft - 1);
+    return nMax < 1 ? new Int32Array(0) : promptLookup(this.#text.ids, nMax);
   }
 
   get nGenerated(): number {
