@@ -1,9 +1,25 @@
 /** A device of ggml's registry: what it is, what memory it has, and how it is opened. */
+import koffi from 'koffi';
 import { Backend } from './backend.ts';
 import type { BufferType } from './buffer.ts';
 import type { Native, Pointer } from './native.ts';
+import { quietly } from './quietly.ts';
 import type { Tensor } from './tensor.ts';
 import { deviceTypes, type DeviceType } from './types.ts';
+
+/** `struct ggml_backend_dev_props`: two names, two sizes, the type, and then `device_id`. */
+const propsBytes = 128;
+const deviceIdOffset = 40;
+
+/** A PCI address as Linux and NVIDIA's tools write it, such as `0000:c1:00.0`; null where the backend has none. */
+const pciIdOf = (native: Native, device: Pointer): string | null => {
+  const props = new Uint8Array(propsBytes);
+  native.ggml_backend_dev_get_props(device, props);
+  const address = new DataView(props.buffer).getBigUint64(deviceIdOffset, true);
+  if (address === 0n) return null;
+  const id: unknown = koffi.decode(address, 'char', -1);
+  return typeof id === 'string' && /^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/i.test(id) ? id.toLowerCase() : null;
+};
 
 export class Device {
   readonly native: Native;
@@ -16,6 +32,8 @@ export class Device {
   readonly type: DeviceType;
   /** Lower case: `cpu`, `cuda`, `vulkan`, `metal`, … */
   readonly backend: string;
+  /** Such as `0000:c1:00.0`; null where the backend does not tell. */
+  readonly pciId: string | null;
   readonly ptr: Pointer;
 
   constructor(native: Native, index: number) {
@@ -26,6 +44,7 @@ export class Device {
     this.description = native.ggml_backend_dev_description(this.ptr);
     this.type = deviceTypes[native.ggml_backend_dev_type(this.ptr)] ?? 'accel';
     this.backend = native.ggml_backend_reg_name(native.ggml_backend_dev_backend_reg(this.ptr)).toLowerCase();
+    this.pciId = pciIdOf(native, this.ptr);
   }
 
   memory(): { readonly freeBytes: number; readonly totalBytes: number } {
@@ -52,7 +71,7 @@ export class Device {
 
   /** @throws Error when the device cannot be opened. */
   open(): Backend {
-    const ptr = this.native.ggml_backend_dev_init(this.ptr, null);
+    const ptr = quietly(this.native, () => this.native.ggml_backend_dev_init(this.ptr, null));
     if (ptr === null) throw new Error(`cannot open device ${this.name} (${this.description})`);
     return new Backend(this, ptr);
   }

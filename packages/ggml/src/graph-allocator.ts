@@ -28,6 +28,14 @@ export class GraphAllocator implements Disposable {
     return this.#native.ggml_gallocr_get_buffer_size(this.#alive, 0);
   }
 
+  /** Bytes that a buffer of `type` for this graph would take; allocates nothing. */
+  static sizeFor(native: Native, type: BufferType, graph: Graph): number {
+    using allocator = new GraphAllocator(native, type);
+    const sizes = new BigInt64Array(1);
+    native.ggml_gallocr_reserve_n_size(allocator.#alive, graph.ptr, null, null, sizes);
+    return Number(sizes[0]);
+  }
+
   /** Grows the memory to what `graph` needs, without placing it. @throws OutOfMemoryError. */
   reserve(graph: Graph): void {
     if (!this.#native.ggml_gallocr_reserve(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#type.name, 0);

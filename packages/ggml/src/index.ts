@@ -15,6 +15,7 @@ export {
   packageNames,
   packageVersion,
   type Library,
+  type LibraryOptions,
 } from './library.ts';
 export type { Bytes, Native } from './native.ts';
 export * as ops from './ops/index.ts';

@@ -4,9 +4,11 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { Device } from './device.ts';
 import { bindNative, type Native } from './native.ts';
+import { quietly } from './quietly.ts';
+import { deviceTypes } from './types.ts';
 
 /** Enum values and signatures in this package belong to exactly this ggml. */
 export const ggmlVersion = '0.25.1';
@@ -36,9 +38,10 @@ export const packageNames = (platform: NodeJS.Platform, arch: string): readonly 
   return os === 'mac' ? [`${base}-metal`, base] : [`${base}-cuda`, `${base}-vulkan`, base];
 };
 
-const packageDir = (name: string): string | null => {
+/** A package's folder in one of `roots`, or where Node looks for packages of this module (`NODE_PATH` included). */
+const packageDir = (name: string, roots: readonly string[] = []): string | null => {
   const require = createRequire(import.meta.url);
-  for (const root of require.resolve.paths(name) ?? []) {
+  for (const root of [...roots, ...(require.resolve.paths(name) ?? [])]) {
     const dir = join(root, name);
     if (existsSync(join(dir, 'package.json'))) return dir;
   }
@@ -49,19 +52,27 @@ const packageDir = (name: string): string | null => {
 export const installedPackages = (): readonly string[] =>
   packageNames(process.platform, process.arch).filter((name) => packageDir(name) !== null);
 
-const findBinaries = (): { packageName: string; dir: string } => {
-  const names = packageNames(process.platform, process.arch);
-  for (const name of names) {
-    const dir = packageDir(name);
-    if (dir === null) continue;
-    const binaries = join(dir, 'bins', name.slice(name.indexOf('/') + 1));
-    if (existsSync(binaries)) return { packageName: name, dir: binaries };
-  }
-  throw new LibraryError(
+interface Binaries {
+  readonly packageName: string;
+  readonly dir: string;
+}
+
+/** Of every package of this platform that is installed, the most capable first. */
+const findBinaries = (roots: readonly string[] | undefined): readonly Binaries[] =>
+  packageNames(process.platform, process.arch).flatMap((packageName) => {
+    const dir = packageDir(packageName, roots);
+    if (dir === null) return [];
+    const binaries = join(dir, 'bins', packageName.slice(packageName.indexOf('/') + 1));
+    return existsSync(binaries) ? [{ packageName, dir: binaries }] : [];
+  });
+
+const nothingInstalled = (): LibraryError =>
+  new LibraryError(
     `no ggml libraries for ${process.platform}-${process.arch}: install one of ` +
-      names.map((name) => `${name}@${packageVersion}`).join(', '),
+      packageNames(process.platform, process.arch)
+        .map((name) => `${name}@${packageVersion}`)
+        .join(', '),
   );
-};
 
 const fileMatching = (dir: string, pattern: RegExp): string => {
   const file = readdirSync(dir).find((name) => pattern.test(name));
@@ -69,10 +80,32 @@ const fileMatching = (dir: string, pattern: RegExp): string => {
   return join(dir, file);
 };
 
-const load = (): Library => {
-  const { packageName, dir } = findBinaries();
+/** Backends of accelerators: plug-ins that a package of another name may hold too. */
+const acceleratorFile = /^(lib)?ggml-(cuda|vulkan|metal)\.(so|dylib|dll)$/;
+const gpuTypes: readonly number[] = (['gpu', 'igpu'] as const).map((type) => deviceTypes.indexOf(type));
+
+const hasGpu = (native: Native): boolean =>
+  Array.from({ length: native.ggml_backend_dev_count() }, (_, index) => native.ggml_backend_dev_get(index)).some(
+    (device) => gpuTypes.includes(native.ggml_backend_dev_type(device)),
+  );
+
+/** All of the first package, and while that shows no GPU, the accelerators of the next. */
+const fillRegistry = (native: Native, [first, ...others]: readonly Binaries[]): void => {
+  if (first !== undefined) native.ggml_backend_load_all_from_path(first.dir);
+  for (const { dir } of others) {
+    if (hasGpu(native)) return;
+    // They find ggml-base by its name: the one that is loaded serves them, being of the same version.
+    for (const name of readdirSync(dir)) if (acceleratorFile.test(name)) native.ggml_backend_load(join(dir, name));
+  }
+};
+
+const load = ({ packageRoots }: LibraryOptions): Library => {
+  const found = findBinaries(packageRoots);
+  const [first] = found;
+  if (first === undefined) throw nothingInstalled();
+  const { packageName, dir } = first;
   const base = fileMatching(dir, /^(lib)?ggml-base\.(so|dylib|dll)$/);
-  const registry = fileMatching(dir, /^(lib)?ggml(\.v[\d.]+)?\.(so|dylib|dll)$/);
+  const registry = fileMatching(dir, /^(lib)?ggml(\.(cuda|vulkan|metal))?(\.v[\d.]+)?\.(so|dylib|dll)$/);
   const native = bindNative(base, registry);
   const version = native.ggml_version();
   if (version !== ggmlVersion) {
@@ -81,7 +114,7 @@ const load = (): Library => {
     );
   }
   // The registry belongs to the process: only the first thread fills it.
-  if (native.ggml_backend_reg_count() === 0) native.ggml_backend_load_all_from_path(dirname(base));
+  if (native.ggml_backend_reg_count() === 0) quietly(native, () => fillRegistry(native, found));
   const devices = Array.from({ length: native.ggml_backend_dev_count() }, (_, index) => new Device(native, index));
   const backends = Array.from({ length: native.ggml_backend_reg_count() }, (_, index) =>
     native.ggml_backend_reg_name(native.ggml_backend_reg_get(index)),
@@ -90,7 +123,12 @@ const load = (): Library => {
   return { version, commit: native.ggml_commit(), packageName, native, devices, backends };
 };
 
+export interface LibraryOptions {
+  /** `node_modules` folders to search before those that Node would; the first call of a thread decides. */
+  readonly packageRoots?: readonly string[];
+}
+
 let opened: Library | undefined;
 
 /** Opens the libraries at the first call of each thread. @throws LibraryError naming what to install. */
-export const openLibrary = (): Library => (opened ??= load());
+export const openLibrary = (options: LibraryOptions = {}): Library => (opened ??= load(options));

@@ -148,6 +148,7 @@ export interface BaseFunctions {
   ggml_backend_dev_description: (device: Pointer) => string;
   ggml_backend_dev_memory: (device: Pointer, free: BigInt64Array, total: BigInt64Array) => void;
   ggml_backend_dev_type: (device: Pointer) => number;
+  ggml_backend_dev_get_props: (device: Pointer, props: Bytes) => void;
   ggml_backend_dev_backend_reg: (device: Pointer) => Pointer;
   ggml_backend_dev_init: (device: Pointer, params: null) => Pointer | null;
   ggml_backend_dev_buffer_type: (device: Pointer) => Pointer;
@@ -181,6 +182,14 @@ export interface BaseFunctions {
   ggml_gallocr_new: (buft: Pointer) => Pointer | null;
   ggml_gallocr_free: (allocator: Pointer) => void;
   ggml_gallocr_reserve: (allocator: Pointer, graph: Pointer) => boolean;
+  /** Plans as `reserve` does, allocates nothing; `sizes` gets one number a buffer. */
+  ggml_gallocr_reserve_n_size: (
+    allocator: Pointer,
+    graph: Pointer,
+    nodeBufferIds: null,
+    leafBufferIds: null,
+    sizes: BigInt64Array,
+  ) => void;
   ggml_gallocr_alloc_graph: (allocator: Pointer, graph: Pointer) => boolean;
   ggml_gallocr_get_buffer_size: (allocator: Pointer, bufferId: number) => number;
 }
@@ -188,6 +197,8 @@ export interface BaseFunctions {
 /** Functions exported by `libggml`: the registry of backends. */
 export interface RegistryFunctions {
   ggml_backend_load_all_from_path: (dir: string) => void;
+  /** Null when the file is no backend, or one that does not run here. */
+  ggml_backend_load: (file: string) => Pointer | null;
   ggml_backend_reg_count: () => number;
   ggml_backend_reg_get: (index: number) => Pointer;
   ggml_backend_dev_count: () => number;
@@ -278,6 +289,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_dev_description: 'const char *(void *device)',
   ggml_backend_dev_memory: 'void(void *device, void *free, void *total)',
   ggml_backend_dev_type: 'int(void *device)',
+  ggml_backend_dev_get_props: 'void(void *device, void *props)',
   ggml_backend_dev_backend_reg: 'void *(void *device)',
   ggml_backend_dev_init: 'void *(void *device, const char *params)',
   ggml_backend_dev_buffer_type: 'void *(void *device)',
@@ -306,12 +318,15 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_gallocr_new: 'void *(void *buft)',
   ggml_gallocr_free: 'void(void *allocator)',
   ggml_gallocr_reserve: 'bool(void *allocator, void *graph)',
+  ggml_gallocr_reserve_n_size:
+    'void(void *allocator, void *graph, void *node_buffer_ids, void *leaf_buffer_ids, void *sizes)',
   ggml_gallocr_alloc_graph: 'bool(void *allocator, void *graph)',
   ggml_gallocr_get_buffer_size: 'size_t(void *allocator, int buffer_id)',
 };
 
 const registryPrototypes: Record<keyof RegistryFunctions, string> = {
   ggml_backend_load_all_from_path: 'void(const char *dir)',
+  ggml_backend_load: 'void *(const char *file)',
   ggml_backend_reg_count: 'size_t()',
   ggml_backend_reg_get: 'void *(size_t index)',
   ggml_backend_dev_count: 'size_t()',
