@@ -394,6 +394,7 @@ export const fakeLoadSpec = (
   vocabulary: { ...byteVocabulary().table, added: new Map() },
   bannedIds: [imageTokenId],
   prefixHostBytesMax,
+  prefillStepMs: 1000,
   draftMax,
 });
 

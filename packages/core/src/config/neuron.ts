@@ -43,6 +43,14 @@ const ggmlSchema = z.strictObject({
     .max(8192)
     .default(512)
     .describe('Prompt tokens computed in one step; smaller steps let running answers go on between them.'),
+  prefill_step_ms: z
+    .int()
+    .min(10)
+    .max(60_000)
+    .default(150)
+    .describe(
+      'While answers are running, prompts are computed in steps of about this long, so that none of them stops.',
+    ),
   prefix_cache: z
     .boolean()
     .default(true)

@@ -8,6 +8,7 @@ import { GrammarCache } from '../sampling/grammar/token-constraint.ts';
 import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
+import { ChunkPace } from './chunk-pace.ts';
 import { PrefixCache } from './prefix/prefix-cache.ts';
 import type { PromptImages } from './prompt-images.ts';
 import type { GenerateSpec, LoadedFacts, LoadSpec, ModelCounts } from './protocol.ts';
@@ -29,6 +30,7 @@ export class LoadedModel implements ModelState, Disposable {
   readonly chunkMax: number;
   readonly prefixes: PrefixCache;
   readonly manual = new Map<string, ManualSequence>();
+  readonly chunkPace: ChunkPace;
   readonly prefillRate = new WorkRate();
   readonly decodeRate = new WorkRate();
   waiting: Sequence[] = [];
@@ -42,6 +44,7 @@ export class LoadedModel implements ModelState, Disposable {
     this.spec = spec;
     this.model = model;
     this.chunkMax = Math.max(spec.chunkMax, 1);
+    this.chunkPace = new ChunkPace(spec.prefillStepMs);
     this.#workspace = workspace;
     const { control } = spec.vocabulary;
     const banned = new Set(spec.bannedIds);
@@ -52,6 +55,10 @@ export class LoadedModel implements ModelState, Disposable {
   get facts(): LoadedFacts {
     const { contextMax, kvTokens, nSlots, bytes, hasVision, hiddenSize } = this.model;
     return { contextMax, kvTokens, nSlots, bytes, hasVision, hiddenSize };
+  }
+
+  get chunkMaxBetween(): number {
+    return this.chunkPace.nTokens;
   }
 
   get nInFlight(): number {

@@ -34,6 +34,8 @@ export interface LoadSpec extends ModelOptions {
   readonly bannedIds: readonly number[];
   /** Host memory for prefixes of prompts (see `prefix/design.md`); null: none are kept, on the device neither. */
   readonly prefixHostBytesMax: number | null;
+  /** How long a chunk of a prompt may take about while answers are running. */
+  readonly prefillStepMs: number;
 }
 
 export interface LoadedFacts {

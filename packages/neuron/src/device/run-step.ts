@@ -36,6 +36,7 @@ const prefill = (model: LoadedModel, sequence: Sequence, nTokens: number): void 
   });
   sequence.prefilled(nTokens);
   model.prefillRate.add(nTokens, ms);
+  model.chunkPace.note(nTokens, ms);
   generation.notePrefill(ms);
   if (!isLast) return;
   model.prefilling.shift();

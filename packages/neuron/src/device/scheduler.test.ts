@@ -6,6 +6,7 @@ const model = (state: Partial<ModelState>): ModelState => ({
   decoding: [],
   lastWasPrefill: false,
   chunkMax: 8,
+  chunkMaxBetween: 8,
   ...state,
 });
 const prompt = (nPromptLeft: number, nImagesLeft = 0) => ({ nPromptLeft, nImagesLeft, nUntilBoundary: Infinity });
@@ -38,6 +39,13 @@ describe('nextStep', () => {
       expect(kindOf({ ...busy, lastWasPrefill: true })).toBe('decode');
       expect(kindOf({ ...busy, lastWasPrefill: false })).not.toBe('decode');
     }
+  });
+
+  it('cuts smaller chunks while sequences are running', () => {
+    const busy = { prefilling: [prompt(20)], chunkMaxBetween: 3 };
+    expect(nextStep([model(busy)], null)).toMatchObject({ nTokens: 8 });
+    expect(nextStep([model({ ...busy, decoding: [{}] })], null)).toMatchObject({ nTokens: 3 });
+    expect(nextStep([model({ ...busy, decoding: [{}], chunkMaxBetween: 99 })], null)).toMatchObject({ nTokens: 8 });
   });
 
   it('goes on prefilling when nothing runs', () => {

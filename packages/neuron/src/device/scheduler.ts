@@ -21,6 +21,8 @@ export interface ModelState {
   readonly lastWasPrefill: boolean;
   /** Tokens in a chunk, at most. */
   readonly chunkMax: number;
+  /** The same while sequences are running: they wait for as long as the chunk takes. */
+  readonly chunkMaxBetween: number;
 }
 
 export type Step<M extends ModelState> =
@@ -36,7 +38,8 @@ const stepOf = <M extends ModelState>(model: M): Step<M> | null => {
   const isRunning = model.decoding.length > 0;
   if (oldest === undefined || (isRunning && model.lastWasPrefill)) return isRunning ? { kind: 'decode', model } : null;
   if (oldest.nImagesLeft > 0) return { kind: 'encode_image', model };
-  return { kind: 'prefill', model, nTokens: Math.min(oldest.nPromptLeft, oldest.nUntilBoundary, model.chunkMax) };
+  const chunkMax = isRunning ? Math.min(model.chunkMax, model.chunkMaxBetween) : model.chunkMax;
+  return { kind: 'prefill', model, nTokens: Math.min(oldest.nPromptLeft, oldest.nUntilBoundary, chunkMax) };
 };
 
 /** `last` is the model of the step before; those after it come first. Null when there is nothing to do. */

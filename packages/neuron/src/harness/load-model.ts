@@ -97,6 +97,7 @@ export class ModelLoader {
         nSlots: config.parallel,
         chunkMax: config.prefill_chunk,
         draftMax: config.draft_max,
+        prefillStepMs: config.prefill_step_ms,
         vocabulary: side.thread.vocabulary.data,
         bannedIds: side.bannedIds,
         prefixHostBytesMax: prefixHostBytes(config),

@@ -231,6 +231,7 @@ export async function* verifyModel(root: string, model: string, device: Device):
         chunkMax,
         vocabulary: side.thread.vocabulary.data,
         prefixHostBytesMax: null,
+        prefillStepMs: 1000,
         bannedIds: side.bannedIds,
       },
       () => {},
