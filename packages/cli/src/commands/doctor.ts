@@ -5,11 +5,12 @@ import { gatewayOf, withClientOptions, type ClientOptions } from '../api/client-
 import type { CommandParts } from '../command-parts.ts';
 import { engineFindings } from '../doctor/engine-findings.ts';
 import { findingLines, type Finding } from '../doctor/finding.ts';
-import { nodeFinding, portFindings, readSettings, storeFinding } from '../doctor/host-findings.ts';
+import { nodeFinding, portFindings, readSettings, storeFinding, type ReadSettings } from '../doctor/host-findings.ts';
 import { gatewayFindings, neuronFindings } from '../doctor/node-findings.ts';
 import { probeCommandName, probeInProcess } from '../doctor/probe-process.ts';
 import { Ended, exitCodes } from '../run-command.ts';
 import { counted } from '../terminal/quantities.ts';
+import { localUrl } from '../up/up-config.ts';
 
 interface DoctorOptions extends ClientOptions {
   readonly config?: string;
@@ -29,6 +30,13 @@ const engine = async (program: string): Promise<readonly Finding[]> => {
   return engineFindings({ packages: enginePackages(), result, gpus, hasRenderNode: render });
 };
 
+/** Of the settings: where their gateway would answer. */
+const ownUrl = ({ gateway }: ReadSettings): { url?: string } => {
+  if (gateway === null) return {};
+  const { host, port } = gateway.cortex.gateway.listen;
+  return { url: localUrl(host, port) };
+};
+
 const examine = async (parts: CommandParts, options: DoctorOptions): Promise<readonly Finding[]> => {
   const settings = await readSettings(options.config, parts);
   const wasNamed = options.url !== undefined || (parts.env['CORTEX_URL'] ?? '') !== '';
@@ -39,7 +47,10 @@ const examine = async (parts: CommandParts, options: DoctorOptions): Promise<rea
     ...(settings.neuron === null ? [] : [await storeFinding(settings.neuron, parts)]),
     ...(await portFindings(settings)),
     ...(settings.gateway === null ? [] : await neuronFindings(settings.gateway)),
-    ...(await gatewayFindings(gatewayOf(options, parts.env), wasNamed)),
+    ...(await gatewayFindings(
+      gatewayOf(wasNamed ? options : { ...options, ...ownUrl(settings) }, parts.env),
+      wasNamed,
+    )),
   ];
 };
 

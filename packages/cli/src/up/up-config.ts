@@ -50,7 +50,7 @@ const exists = (file: string): Promise<boolean> =>
   );
 
 /** Where a process on this machine reaches what listens on `host`. */
-const localUrl = (host: string, port: number): string => {
+export const localUrl = (host: string, port: number): string => {
   const near = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
   return `http://${near}:${port}`;
 };
