@@ -16,6 +16,8 @@ interface CountedTokens {
  * a thrown `CortexError`, or the caller's abort.
  */
 export type CompletionEvent =
+  /** The model itself is still being loaded, which takes long enough to say so: a server should keep the client waiting. */
+  | { readonly kind: 'loading'; readonly fraction: number; readonly phase: string }
   /** Admitted: every check that can refuse the request has passed. A server may now answer 200. */
   | { readonly kind: 'accepted'; readonly promptTokens: number }
   /** Work before the first token; `done` of `total` prompt tokens. */

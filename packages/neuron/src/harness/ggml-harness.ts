@@ -33,13 +33,14 @@ import { ModelLoader } from './load-model.ts';
 import { loadOptionsOf } from './load-options.ts';
 import { contextMaxOf } from './loaded-model.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
-import { ModelRegistry } from './model-registry.ts';
+import { ModelRegistry, type Lease } from './model-registry.ts';
 import { downloadingModel, nodeModelOf } from './node-model.ts';
 import { loadPromptSide as loadFromDisk, type PromptSideLoader } from './prompt-side.ts';
 import { requireVision } from './require-vision.ts';
 import { runTokenize } from './tokenize-job.ts';
 import { refuseUnsupportedInChat, refuseUnsupportedInCompletion } from './unsupported-fields.ts';
 import { untilAborted } from './until-aborted.ts';
+import { whileLoading } from './while-loading.ts';
 
 export interface GgmlHarnessParts {
   readonly devices: readonly Device[];
@@ -143,7 +144,7 @@ export class GgmlHarness implements Harness {
     refuseUnsupportedInChat(request);
     const known = await untilAborted(this.#locate(request.model), signal);
     await this.#requireVision(request, known);
-    const lease = await this.#registry.lease(known, signal);
+    const lease = yield* this.#leased(known, signal);
     try {
       yield* runChat(request, lease, this.#preparer);
     } finally {
@@ -154,7 +155,7 @@ export class GgmlHarness implements Harness {
   async *complete(request: CompletionRequest, { signal }: RequestContext): AsyncGenerator<CompletionEvent, void> {
     refuseUnsupportedInCompletion(request);
     const known = await untilAborted(this.#locate(request.model), signal);
-    const lease = await this.#registry.lease(known, signal);
+    const lease = yield* this.#leased(known, signal);
     try {
       yield* runCompletion(request, lease);
     } finally {
@@ -203,6 +204,10 @@ export class GgmlHarness implements Harness {
       ...sides.map((side) => side.close()),
       this.#preparer.close(),
     ]);
+  }
+
+  #leased(known: KnownModel, signal: AbortSignal): AsyncGenerator<CompletionEvent, Lease> {
+    return whileLoading(this.#registry.lease(known, signal), () => this.#registry.stateOf(known.id));
   }
 
   /** As the catalogue's, and refuses what cannot be served. */

@@ -16,6 +16,13 @@ export interface AnswerStreamOptions extends EventStreamOptions {
   readonly requestId: string;
 }
 
+/** What a keepalive says of an event that the client does not see. */
+const noteOf = (event: CompletionEvent): string | null => {
+  if (event.kind === 'prefill') return `prefill ${event.done}/${event.total}`;
+  if (event.kind === 'loading') return `loading ${Math.round(event.fraction * 100)} % ${event.phase}`;
+  return null;
+};
+
 const nothingSent = 'waiting for the first token';
 
 const pump = async (
@@ -27,7 +34,7 @@ const pump = async (
   let complete = false;
   for (let next = first; next.done !== true; next = await iterator.next()) {
     const event = next.value;
-    if (event.kind === 'prefill') stream.note = `prefill ${event.done}/${event.total}`;
+    stream.note = noteOf(event) ?? stream.note;
     if (event.kind === 'usage') complete = true;
     const frames = builder.push(event).map(sseData).join('');
     if (frames !== '') await stream.write(frames);

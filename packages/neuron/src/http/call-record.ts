@@ -48,6 +48,7 @@ export class CallRecord {
         this.cachedTokens = event.usage.prompt_tokens_details?.cached_tokens ?? 0;
         this.completionTokens = event.usage.completion_tokens;
         return;
+      case 'loading':
       case 'prefill':
       case 'logprobs':
       case 'finish':

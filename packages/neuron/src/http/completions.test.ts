@@ -212,6 +212,22 @@ describe('a chat completion, streamed', () => {
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
   });
 
+  it('begins while the model is still being loaded, and fails in the stream where that fails', async () => {
+    await using server = await startServer({ keepaliveMs: 40 });
+    server.harness.script = async function* loads() {
+      yield { kind: 'loading', fraction: 0.25, phase: 'weights' };
+      await delay(120);
+      yield { kind: 'loading', fraction: 0.5, phase: 'weights' };
+      throw new CortexError('insufficient_vram', 'there is no room');
+    };
+    const response = await post(server, { ...ask, stream: true });
+    const text = await response.text();
+    expect(response.status).toBe(200);
+    expect(text).toMatch(/^: loading 25 % weights\n\n/);
+    expect(text).toContain('insufficient_vram');
+    expect(text).not.toContain('[DONE]');
+  });
+
   it('says nothing in comments while text flows', async () => {
     await using server = await startServer({ keepaliveMs: 200 });
     server.harness.script = says(

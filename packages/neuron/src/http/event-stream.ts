@@ -28,6 +28,10 @@ export class EventStream {
   }
 
   /** What the next keepalive comment says: `prefill 512/2048`. */
+  get note(): string {
+    return this.#note;
+  }
+
   set note(text: string) {
     this.#note = text;
   }

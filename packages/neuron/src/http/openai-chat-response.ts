@@ -69,6 +69,7 @@ export class ChatChunkBuilder {
 
   #chunksOf(event: CompletionEvent): ChatChunk[] {
     switch (event.kind) {
+      case 'loading':
       case 'accepted':
       case 'prefill':
         return [];
@@ -92,6 +93,7 @@ export class ChatChunkBuilder {
   /** The role chunk, before a choice's first delta: its usage does not count that delta yet. */
   #opening(event: CompletionEvent): ChatChunk[] {
     switch (event.kind) {
+      case 'loading':
       case 'accepted':
       case 'prefill':
       case 'logprobs':
@@ -191,6 +193,7 @@ export const collectChat = async (
   let usage: Usage | undefined;
   for await (const event of events) {
     switch (event.kind) {
+      case 'loading':
       case 'accepted':
       case 'prefill':
         break;

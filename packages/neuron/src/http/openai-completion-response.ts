@@ -62,6 +62,7 @@ export class CompletionChunkBuilder {
   push(event: CompletionEvent): Completion[] {
     this.#running.note(event);
     switch (event.kind) {
+      case 'loading':
       case 'accepted':
       case 'prefill':
         return [];
@@ -137,6 +138,7 @@ export const collectCompletion = async (
   let usage: Usage | undefined;
   for await (const event of events) {
     switch (event.kind) {
+      case 'loading':
       case 'accepted':
       case 'prefill':
         break;

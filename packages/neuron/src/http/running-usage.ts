@@ -39,6 +39,7 @@ export class RunningUsage {
       case 'finish':
         this.#completionTokens.set(event.choice, event.completionTokens ?? null);
         return;
+      case 'loading':
       case 'prefill':
       case 'logprobs':
       case 'usage':
