@@ -249,9 +249,9 @@ describe('a model that is not there', () => {
   });
 });
 
-describe('GGUF models', () => {
-  const split = (n: number, of: number): string => `big-0000${n}-of-0000${of}.gguf`;
+const split = (n: number, of: number): string => `big-0000${n}-of-0000${of}.gguf`;
 
+describe('GGUF models', () => {
   it('are known by the name of their file, at each depth of a model folder', async () => {
     await write(dirs(), {
       'small.Q4_K_M.gguf': '1234',

@@ -1,0 +1,42 @@
+/**
+ * `npm run bench quant -- [DIR]`: what each number type of the weights costs in exactness and spares in memory, on the
+ * fixture and on the bundled model (or on the checkpoint DIR, by its samples). Everything beside f32 on the CPU.
+ */
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { quantNames } from '@cortex/core';
+import { openDevice } from '../packages/neuron/src/model/device-host.ts';
+import { quantErrors, type QuantProbe } from '../packages/neuron/src/verify/quant-error.ts';
+import { referenceProbes, sampleProbes } from '../packages/neuron/src/verify/quant-probes.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const types = quantNames.filter((name) => name !== 'auto' && name !== 'f32');
+
+const report = async (title: string, dir: string, probes: readonly QuantProbe[]): Promise<void> => {
+  const nScored = probes.reduce((sum, { ids, firstScored }) => sum + ids.length - firstScored, 0);
+  console.log(`${title}: ${probes.length} prompts, ${nScored} predictions`);
+  console.log('  type      MiB  load ms   max |Δ|    cosine   KL (nats)   NLL gap  same top');
+  using host = openDevice({ index: 0, threads: availableParallelism() });
+  for await (const error of quantErrors(host, dir, probes, types)) {
+    const cells = [
+      (error.bytes / 2 ** 20).toFixed(1).padStart(6),
+      error.loadMs.toFixed(0).padStart(8),
+      error.maxAbs.toExponential(1).padStart(9),
+      error.cosine.toFixed(6).padStart(9),
+      error.divergence.toExponential(2).padStart(11),
+      error.nllGap.toFixed(4).padStart(9),
+      `${(100 * error.sameTop).toFixed(1)} %`.padStart(9),
+    ];
+    console.log(`  ${error.type.padEnd(6)}${cells.join(' ')}`);
+  }
+};
+
+export const run = async ([dir]: readonly string[]): Promise<void> => {
+  if (dir !== undefined) return report(path.basename(dir), dir, await sampleProbes(dir));
+  const fixtures = `${root}fixtures`;
+  const model = 'qwen3_5-vl-tiny';
+  await report(`${model} (random weights)`, `${fixtures}/models/${model}`, await referenceProbes(fixtures, model));
+  const bundled = `${root}models/shapes-vl`;
+  await report('shapes-vl (questions about its samples)', bundled, await sampleProbes(bundled));
+};
