@@ -5,6 +5,9 @@
  */
 import { z } from 'zod';
 
+/** Set by a gateway on what it forwards: an opaque name for who asks, and an integer that is larger for who goes first. */
+export const callerHeaders = { client: 'x-cortex-client', priority: 'x-cortex-priority' } as const;
+
 const nonNegative = z.number().nonnegative();
 
 export const deviceInfoSchema = z.looseObject({
@@ -13,7 +16,12 @@ export const deviceInfoSchema = z.looseObject({
   /** `cpu`, `cuda`, `vulkan`, `metal`. */
   backend: z.string(),
   vram_total_mb: nonNegative,
+  /** Free when it was asked. */
+  vram_free_mb: nonNegative.nullish(),
   compute_capability: z.string().nullish(),
+  /** Such as `0000:01:00.0`. */
+  pci_id: z.string().nullish(),
+  driver_version: z.string().nullish(),
 });
 export type DeviceInfo = z.infer<typeof deviceInfoSchema>;
 
@@ -23,7 +31,14 @@ export const discoverySchema = z.looseObject({
   kernel: z.string(),
   cuda_version: z.string().nullish(),
   driver_version: z.string().nullish(),
+  /** Why no CUDA device is served, and what to do about it. */
   cuda_unavailable_reason: z.string().nullish(),
+  /** CUDA's runtime libraries by name: the file that is loaded, or null where it is not found. */
+  cuda_libraries: z.record(z.string(), z.string().nullable()).nullish(),
+  /** The npm package that the engine's libraries come from, and the one that would bring an idle GPU in. */
+  engine: z
+    .looseObject({ package: z.string().nullish(), installed: z.array(z.string()), recommended: z.string().nullish() })
+    .nullish(),
   devices: z.array(deviceInfoSchema),
   harnesses: z.array(z.string()),
   /** Largest prompt any model may take here, in tokens; null when each model's own limit decides. */

@@ -82,11 +82,11 @@ const fileMatching = (dir: string, pattern: RegExp): string => {
 
 /** Backends of accelerators: plug-ins that a package of another name may hold too. */
 const acceleratorFile = /^(lib)?ggml-(cuda|vulkan|metal)\.(so|dylib|dll)$/;
-const gpuTypes: readonly number[] = (['gpu', 'igpu'] as const).map((type) => deviceTypes.indexOf(type));
+const gpuTypes: ReadonlySet<number> = new Set([deviceTypes.indexOf('gpu'), deviceTypes.indexOf('igpu')]);
 
 const hasGpu = (native: Native): boolean =>
   Array.from({ length: native.ggml_backend_dev_count() }, (_, index) => native.ggml_backend_dev_get(index)).some(
-    (device) => gpuTypes.includes(native.ggml_backend_dev_type(device)),
+    (device) => gpuTypes.has(native.ggml_backend_dev_type(device)),
   );
 
 /** All of the first package, and while that shows no GPU, the accelerators of the next. */

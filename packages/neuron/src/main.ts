@@ -7,10 +7,12 @@ import type { Harness, NeuronConfig, Version } from '@cortex/core';
 import { pino, type Logger } from 'pino';
 import { DefaultModels } from './default-models.ts';
 import { DeviceReadings } from './discovery/device-readings.ts';
+import type { EnginePackages } from './discovery/accelerator.ts';
 import { discoveryOf } from './discovery/discover.ts';
 import { GpuMonitor } from './discovery/gpu-monitor.ts';
-import { readHost } from './discovery/host.ts';
-import { matchGpus, withGpuReadings } from './discovery/match-gpus.ts';
+import { matchGpus, withCardReadings, withGpuReadings } from './discovery/match-gpus.ts';
+import { readCard } from './discovery/pci-cards.ts';
+import { readSystem } from './discovery/read-system.ts';
 import { createServer, type NeuronServer } from './http/server.ts';
 import { hubCacheDir } from './model-store/hub-cache.ts';
 import { hubOptions, isHubOffline } from './model-store/hub-environment.ts';
@@ -22,6 +24,8 @@ export interface Engine {
   /** For `/version`. */
   readonly ggml: Version['ggml'];
   readonly backends: readonly string[];
+  /** Of prebuilt libraries, for an engine that has such. */
+  readonly packages?: EnginePackages;
 }
 
 export interface EngineParts {
@@ -67,12 +71,24 @@ export const storeOptions = (config: NeuronConfig, { env, homeDir }: NeuronEnvir
   hub: config.harness.ggml.allow_download && !isHubOffline(env) ? hubOptions(env) : null,
 });
 
-const serverOf = (config: NeuronConfig, engine: Engine, version: Version, models: DefaultModels, log: Logger) => {
-  const { harness } = engine;
+interface ServerParts {
+  readonly config: NeuronConfig;
+  readonly env: NeuronEnvironment['env'];
+  readonly engine: Engine;
+  readonly version: Version;
+  readonly models: DefaultModels;
+  readonly log: Logger;
+}
+
+const serverOf = ({ config, env, engine, version, models, log }: ServerParts): NeuronServer => {
+  const { harness, packages = { available: [], installed: [] } } = engine;
   const monitor = new GpuMonitor();
-  const host = readHost();
+  const system = readSystem(env);
   const firstReading = monitor.refresh();
-  const devices = new DeviceReadings(() => harness.deviceHealth(), devicePatienceMs);
+  const readings = new DeviceReadings(
+    async () => withCardReadings(await harness.deviceHealth(), harness.devices, readCard),
+    devicePatienceMs,
+  );
   return createServer(
     {
       harness,
@@ -80,15 +96,21 @@ const serverOf = (config: NeuronConfig, engine: Engine, version: Version, models
       log,
       discover: async () => {
         await firstReading;
-        return discoveryOf(await host, monitor.latest(), {
-          harness: harness.name,
-          devices: harness.devices,
-          promptTokensMax: config.harness.ggml.context_max ?? null,
-        });
+        const health = await readings.latest();
+        return discoveryOf(
+          { ...(await system), gpus: monitor.latest() },
+          {
+            harness: harness.name,
+            devices: harness.devices,
+            health,
+            packages,
+            promptTokensMax: config.harness.ggml.context_max ?? null,
+          },
+        );
       },
       deviceHealth: async () => {
         const gpus = monitor.latest();
-        const health = await devices.latest();
+        const health = await readings.latest();
         return gpus.kind === 'ok' ? withGpuReadings(health, matchGpus(harness.devices, gpus.gpus)) : health;
       },
       activation: () => models.activation,
@@ -133,11 +155,19 @@ export const startNeuron = async (
   const { harness, ggml, backends } = engine;
   const version: Version = { name: 'neuron', version: neuronVersion(), node: process.version, ggml, backends };
   const defaults = new DefaultModels();
-  const server = serverOf(config, engine, version, defaults, log);
+  const server = serverOf({ config, env: environment.env, engine, version, models: defaults, log });
   const url = await listen(server, config, harness, log);
   const activated = defaults.load(harness, config.default_models, log);
   const models = await store.list();
-  log.info({ url, devices: harness.devices.length, models: models.length, defaultModels: config.default_models.map(({ id }) => id) }, 'started');
+  log.info(
+    {
+      url,
+      devices: harness.devices.length,
+      models: models.length,
+      defaultModels: config.default_models.map(({ id }) => id),
+    },
+    'started',
+  );
   let closing: Promise<void> | null = null;
   const close = async (graceMs: number): Promise<void> => {
     log.info({ graceMs }, 'shutting down');

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { discoverySchema, type DeviceInfo } from '@cortex/core';
-import { discoveryOf, type EngineFacts } from './discover.ts';
+import { discoveryOf, type EngineFacts, type SystemFacts } from './discover.ts';
+import type { CudaRuntime } from './cuda-runtime.ts';
 import type { GpuState } from './gpu-monitor.ts';
 import { prettyName, readHost } from './host.ts';
-import { matchGpus, withGpuReadings } from './match-gpus.ts';
+import { matchGpus, withCardReadings, withGpuReadings } from './match-gpus.ts';
 import { parseGpus } from './nvidia-smi.ts';
 
 const gpus = parseGpus(
@@ -20,9 +21,24 @@ const device = (index: number, name: string, rest: Partial<DeviceInfo> = {}): De
   vram_total_mb: 1000,
   ...rest,
 });
-const host = { hostname: 'box', os: 'Debian', kernel: '6.1' };
-const engine = (devices: readonly DeviceInfo[]): EngineFacts => ({ harness: 'ggml', devices, promptTokensMax: null });
-const driver: GpuState = { kind: 'ok', gpus, cudaVersion: '12.8' };
+const packages = {
+  available: ['@n/linux-x64-cuda@3', '@n/linux-x64-vulkan@3', '@n/linux-x64@3'],
+  installed: ['@n/linux-x64'],
+};
+const system: Omit<SystemFacts, 'gpus'> = {
+  host: { hostname: 'box', os: 'Debian', kernel: '6.1' },
+  cards: [],
+  runtime: null,
+  visibleDevices: null,
+};
+const engine = (devices: readonly DeviceInfo[]): EngineFacts => ({
+  harness: 'ggml',
+  devices,
+  health: [{ index: 0, vram_used_mb: 10, vram_free_mb: 990, poisoned: false }],
+  packages,
+  promptTokensMax: null,
+});
+const driver: GpuState = { kind: 'ok', gpus, cudaVersion: '13.0' };
 
 const tempOf = (devices: readonly DeviceInfo[]) =>
   devices.map(({ index }) => matchGpus(devices, gpus).get(index)?.tempC);
@@ -39,6 +55,10 @@ describe('matchGpus', () => {
     expect(tempOf(devices)).toEqual([66, 55]);
   });
 
+  it("gives a device whose address the driver does not have nobody else's numbers", () => {
+    expect(tempOf([device(0, 'NVIDIA L4', { pci_id: '0000:77:00.0' })])).toEqual([undefined]);
+  });
+
   it('matches nothing to a CPU or to an unknown card', () => {
     expect(tempOf([device(0, 'AMD EPYC', { backend: 'cpu' }), device(1, 'Radeon')])).toEqual([undefined, undefined]);
   });
@@ -53,24 +73,48 @@ describe('withGpuReadings', () => {
   });
 });
 
+const readRadeon = async (pciId: string) =>
+  pciId === '0000:0a:00.0' ? { utilizationPct: 0, tempC: 41 } : { utilizationPct: null, tempC: null };
+
+describe('withCardReadings', () => {
+  const health = [0, 1, 2].map((index) => ({ index, vram_used_mb: 1, vram_free_mb: 2, poisoned: false }));
+
+  it('asks for cards by their address, and leaves out what they do not tell', async () => {
+    const devices = [device(0, 'Radeon', { pci_id: '0000:0A:00.0' }), device(1, 'Arc', { pci_id: '0000:0b:00.0' })];
+    expect(await withCardReadings(health, devices, readRadeon)).toEqual([
+      { ...health[0], utilization_pct: 0, temp_c: 41 },
+      health[1],
+      health[2],
+    ]);
+  });
+});
+
 describe('discoveryOf', () => {
   it('is the wire shape, with what the driver knows filled in', () => {
-    const discovery = discoveryOf(host, driver, engine([device(0, 'NVIDIA L4')]));
+    const discovery = discoveryOf({ ...system, gpus: driver }, engine([device(0, 'NVIDIA L4')]));
     expect(discoverySchema.parse(discovery)).toMatchObject({
-      ...host,
-      cuda_version: '12.8',
+      ...system.host,
+      cuda_version: '13.0',
       driver_version: '570.1',
       cuda_unavailable_reason: null,
-      devices: [{ compute_capability: '8.9' }],
+      engine: { package: '@n/linux-x64', recommended: null },
+      devices: [{ compute_capability: '8.9', pci_id: '0000:02:00.0', driver_version: '570.1', vram_free_mb: 990 }],
       harnesses: ['ggml'],
     });
   });
 
-  it('says why CUDA is not used: no driver, or a backend that is not installed', () => {
-    const cpu = engine([device(0, 'EPYC', { backend: 'cpu' })]);
-    const broken: GpuState = { kind: 'unavailable', reason: 'driver mismatch' };
-    expect(discoveryOf(host, broken, cpu).cuda_unavailable_reason).toBe('driver mismatch');
-    expect(discoveryOf(host, driver, cpu).cuda_unavailable_reason).toMatch(/without its CUDA backend/);
+  it('names the libraries of CUDA with their files, and null for those that the loader would not find', () => {
+    const runtime: CudaRuntime = {
+      'libcudart.so.13': { kind: 'loadable', file: '/usr/lib/libcudart.so.13' },
+      'libcublas.so.13': { kind: 'unsearched', file: '/opt/libcublas.so.13' },
+      'libcublasLt.so.13': { kind: 'missing' },
+    };
+    const { cuda_libraries: libraries } = discoveryOf({ ...system, gpus: driver, runtime }, engine([]));
+    expect(libraries).toEqual({
+      'libcudart.so.13': '/usr/lib/libcudart.so.13',
+      'libcublas.so.13': null,
+      'libcublasLt.so.13': null,
+    });
   });
 });
 

@@ -42,6 +42,7 @@ describe('GpuMonitor', () => {
     const { monitor } = monitored(() => result);
     const state = await monitor.refresh();
     expect(state.kind === 'unavailable' ? state.reason : '').toMatch(reason);
+    expect(state.kind === 'unavailable' && state.isMissing === true).toBe(result.kind === 'missing');
   });
 
   it('answers with the latest at once, and reads anew when that is old', async () => {

@@ -7,8 +7,8 @@ import { runProgram, type ProgramResult, type RunProgram } from './run-program.t
 
 export type GpuState =
   | { readonly kind: 'ok'; readonly gpus: readonly GpuReading[]; readonly cudaVersion: string | null }
-  /** There is no GPU that could be used, and why. */
-  | { readonly kind: 'unavailable'; readonly reason: string };
+  /** There is no GPU that could be used, and why; `isMissing`: there is not even a driver's program to ask. */
+  | { readonly kind: 'unavailable'; readonly reason: string; readonly isMissing?: true };
 
 const program = 'nvidia-smi';
 const timeoutMs = 5000;
@@ -64,7 +64,7 @@ export class GpuMonitor {
 
   /** A host without the driver does not get one while we run. */
   #isAbsent(): boolean {
-    return this.#state.kind === 'unavailable' && this.#state.reason === whyNot({ kind: 'missing' });
+    return this.#state.kind === 'unavailable' && this.#state.isMissing === true;
   }
 
   async #read(): Promise<GpuState> {
@@ -78,7 +78,7 @@ export class GpuMonitor {
 
   async #stateOf(query: ProgramResult): Promise<GpuState> {
     const reason = whyNot(query);
-    if (reason !== null) return { kind: 'unavailable', reason };
+    if (reason !== null) return { kind: 'unavailable', reason, ...(query.kind === 'missing' && { isMissing: true }) };
     const gpus = query.kind === 'exited' ? parseGpus(query.stdout) : [];
     if (gpus.length === 0) return { kind: 'unavailable', reason: 'the driver found no GPU' };
     if (this.#cudaVersion === null) {

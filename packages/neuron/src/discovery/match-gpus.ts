@@ -4,8 +4,9 @@
  */
 import type { DeviceHealth, DeviceInfo } from '@cortex/core';
 import { normalPciId, type GpuReading } from './nvidia-smi.ts';
+import type { CardReading } from './pci-cards.ts';
 
-/** By PCI id where the engine tells it (`pci_id`), else by name, in order; a device without a match is left out. */
+/** By PCI address where the engine tells it, else by name, in order; a device without a match is left out. */
 export const matchGpus = (
   devices: readonly DeviceInfo[],
   gpus: readonly GpuReading[],
@@ -19,15 +20,14 @@ export const matchGpus = (
   };
   const nvidia = devices.filter((device) => device.backend !== 'cpu');
   for (const device of nvidia) {
-    const pciId = device['pci_id'];
-    if (typeof pciId === 'string')
-      take(
-        device,
-        gpus.find((gpu) => gpu.pciId === normalPciId(pciId)),
-      );
+    const { pci_id: pciId } = device;
+    if (typeof pciId !== 'string') continue;
+    const own = gpus.find((gpu) => gpu.pciId === normalPciId(pciId));
+    take(device, own);
   }
   for (const device of nvidia) {
-    if (matches.has(device.index)) continue;
+    // One that is known not to be the driver's must not get another's numbers.
+    if (matches.has(device.index) || typeof device.pci_id === 'string') continue;
     take(
       device,
       [...free].find((gpu) => device.name.includes(gpu.name)),
@@ -50,3 +50,22 @@ export const withGpuReadings = (
       temp_c: device.temp_c ?? gpu.tempC,
     };
   });
+
+/** The same from what other makers' drivers tell the kernel, for devices whose PCI address is known. */
+export const withCardReadings = (
+  health: readonly DeviceHealth[],
+  devices: readonly DeviceInfo[],
+  read: (pciId: string) => Promise<CardReading>,
+): Promise<readonly DeviceHealth[]> =>
+  Promise.all(
+    health.map(async (one) => {
+      const { pci_id: pciId } = devices.find(({ index }) => index === one.index) ?? {};
+      if (typeof pciId !== 'string') return one;
+      const { utilizationPct, tempC } = await read(normalPciId(pciId));
+      return {
+        ...one,
+        ...(utilizationPct !== null && { utilization_pct: utilizationPct }),
+        ...(tempC !== null && { temp_c: tempC }),
+      };
+    }),
+  );

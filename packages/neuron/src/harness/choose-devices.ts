@@ -10,6 +10,8 @@ export interface RegisteredDevice {
   /** `cpu`, `gpu`, `igpu` (it shares the host's memory), `accel`, `meta`. */
   readonly type: string;
   readonly backend: string;
+  /** Null where the backend does not tell. */
+  readonly pciId: string | null;
   memory(): { readonly totalBytes: number };
 }
 
@@ -33,6 +35,7 @@ export const chooseDevices = (devices: readonly RegisteredDevice[]): readonly Se
       name: device.description.trim(),
       backend: device.backend,
       vram_total_mb: Math.round(device.memory().totalBytes / mb),
+      ...(device.pciId !== null && { pci_id: device.pciId }),
     },
     registryIndex: device.index,
   }));

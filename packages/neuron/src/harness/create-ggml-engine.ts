@@ -8,6 +8,7 @@ import { DeviceGuard } from '../device/device-guard.ts';
 import type { EngineFactory, EngineParts } from '../main.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { GgmlHarness } from './ggml-harness.ts';
+import { enginePackages } from './probe-engine.ts';
 
 const hostUrl = new URL('../model/device-host.ts', import.meta.url);
 
@@ -60,5 +61,6 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
     harness: new GgmlHarness({ devices, config, store, supportedModelTypes }),
     ggml: { version: library.version, commit: library.commit },
     backends: library.backends,
+    packages: enginePackages(),
   };
 };

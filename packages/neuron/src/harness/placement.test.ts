@@ -9,6 +9,7 @@ const device = (index: number, type: string, backend = 'vulkan'): RegisteredDevi
   description: ` ${type} ${index}`,
   type,
   backend,
+  pciId: null,
   memory: () => ({ totalBytes: 2 ** 30 }),
 });
 
