@@ -20,9 +20,13 @@ export const asCortexError = (thrown: unknown, requestId: string): CortexError =
   });
 };
 
-/** Beside the body: when to come again, and how to identify oneself. */
+/**
+ * Beside the body: when to come again, or that it is no use, and how to identify oneself. Agents repeat even a 401 for
+ * minutes, and their libraries every 5xx, unless `x-should-retry`, which they heed, says not to.
+ */
 export const errorHeaders = (error: CortexError): OutgoingHttpHeaders => ({
   ...(error.retryAfterSecs === undefined ? {} : { 'retry-after': String(Math.ceil(error.retryAfterSecs)) }),
+  ...(error.row.retryable ? {} : { 'x-should-retry': 'false' }),
   ...(error.code === 'invalid_api_key' ? { 'www-authenticate': 'Bearer' } : {}),
 });
 
