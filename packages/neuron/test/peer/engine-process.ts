@@ -63,10 +63,17 @@ export class EngineProcess implements AsyncDisposable {
     call: Extract<EngineCall, { readonly kind: Kind }>,
   ): Promise<EngineAnswers[Kind]> {
     this.#child.send(call);
-    const failed = once(this.#child, 'exit').then(([code]): never => {
+    const answered = new AbortController();
+    const { signal } = answered;
+    const ended = once(this.#child, 'exit', { signal }).then(([code]): never => {
       throw new Error(`the engine ended with ${String(code)} at ${call.kind}`);
     });
-    const [reply] = (await Promise.race([once(this.#child, 'message'), failed])) as [EngineReply];
+    const message = once(this.#child, 'message', { signal });
+    const [reply] = (await Promise.race([message, ended]).finally(() => {
+      // Whichever did not come is no longer listened for.
+      answered.abort();
+      void Promise.allSettled([message, ended]);
+    })) as [EngineReply];
     if (reply.kind === 'failed') throw new Error(`${call.kind}: ${reply.message}`);
     return reply.value as EngineAnswers[Kind];
   }
