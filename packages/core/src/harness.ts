@@ -48,6 +48,10 @@ export interface RequestContext {
   /** Aborted when the client leaves; the work stops within one step. */
   readonly signal: AbortSignal;
   readonly requestId: string;
+  /** Who asks, as an opaque name: what is scarce is shared between names, not between requests. */
+  readonly client: string;
+  /** Larger goes first. */
+  readonly priority: number;
 }
 
 export interface Harness {

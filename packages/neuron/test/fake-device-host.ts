@@ -424,6 +424,7 @@ export const fakeGenerateSpec = (
   spec: Partial<Omit<GenerateSpec, 'promptIds'>> = {},
 ): GenerateSpec => ({
   modelId,
+  caller: { client: 'somebody', priority: 0 },
   promptIds: Int32Array.from(promptIds),
   vision: null,
   choices: [{ sampling: greedy }],

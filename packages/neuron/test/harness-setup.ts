@@ -146,9 +146,11 @@ export const newContext = (): {
   readonly controller: AbortController;
   readonly signal: AbortSignal;
   readonly requestId: string;
+  readonly client: string;
+  readonly priority: number;
 } => {
   const controller = new AbortController();
-  return { controller, signal: controller.signal, requestId: 'req-1' };
+  return { controller, signal: controller.signal, requestId: 'req-1', client: 'somebody', priority: 0 };
 };
 
 export const chat = ({ harness }: HarnessSetup, rest: Record<string, unknown> = {}): Promise<Answer> =>

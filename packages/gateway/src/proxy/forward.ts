@@ -140,7 +140,7 @@ const tryNode = async (
     : new WholeRelay(exchange, parts.settings, node);
   try {
     reply.signal.throwIfAborted();
-    const headers = forwardHeaders(exchange.headers, { via: parts.via, requestId, token });
+    const headers = forwardHeaders(exchange.headers, { via: parts.via, requestId, token, caller: exchange.caller });
     const body = forwardBody(exchange, request, modelId);
     const path = exchange.dialect.upstreamPath;
     await relay.run((sink) => parts.pools.post({ node, endpoint, path, headers, body }, sink));

@@ -2,8 +2,9 @@
  * Headers across the gateway, after RFC 9110 §7.6: what belongs to one connection stays on it, `Via` grows by our
  * name, and nothing that identifies the client's key is ever sent on.
  */
+import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { CortexError } from '@cortex/core';
+import { callerHeaders, CortexError } from '@cortex/core';
 
 const hopByHop = new Set([
   'connection',
@@ -33,6 +34,8 @@ const notForwarded = new Set([
   'cookie',
   'via',
   'x-request-id',
+  callerHeaders.client,
+  callerHeaders.priority,
 ]);
 
 const noNames: ReadonlySet<string> = new Set();
@@ -48,6 +51,8 @@ export interface ForwardIdentity {
   /** Our name in `Via`: unique to this process, so that a loop of gateways is seen. */
   readonly via: string;
   readonly requestId: string;
+  /** Who asks, for fairness at the node. */
+  readonly caller?: { readonly clientId: string; readonly priority: number };
   /** Bearer token the node wants. */
   readonly token: string | null;
 }
@@ -70,6 +75,15 @@ export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIde
   }
   headers['content-type'] = 'application/json';
   headers['x-request-id'] = identity.requestId;
+  if (identity.caller !== undefined) {
+    const { clientId, priority } = identity.caller;
+    // The node has to tell clients apart, and needs to know none of them.
+    headers[callerHeaders.client] = createHash('sha256')
+      .update(`${identity.via} ${clientId}`)
+      .digest('hex')
+      .slice(0, 32);
+    headers[callerHeaders.priority] = String(priority);
+  }
   headers['via'] = before === '' ? `1.1 ${identity.via}` : `${before}, 1.1 ${identity.via}`;
   if (identity.token !== null) headers['authorization'] = `Bearer ${identity.token}`;
   return headers;

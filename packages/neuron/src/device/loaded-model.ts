@@ -9,6 +9,7 @@ import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
 import { ChunkPace } from './chunk-pace.ts';
+import { afterServing, nextInLine, type Caller } from './fair-order.ts';
 import { PrefixCache } from './prefix/prefix-cache.ts';
 import type { PromptImages } from './prompt-images.ts';
 import type { GenerateSpec, LoadedFacts, LoadSpec, ModelCounts } from './protocol.ts';
@@ -86,15 +87,15 @@ export class LoadedModel implements ModelState, Disposable {
     return { sampler, constraint: this.#grammars.constraint(spec.constraint, spec.eosIds) };
   }
 
-  /** Gives waiting sequences their room, first come first served: none overtakes one that needs more. */
+  /** Gives waiting sequences their room, in turn: none overtakes one that needs more. */
   admit(): void {
-    for (let next = this.waiting[0]; next !== undefined; next = this.waiting[0]) {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
       try {
         if (!next.admit()) {
-          if (this.#isHeld) return;
+          if (this.#isHeld) break;
           throw new CortexError('overloaded', `there is no room for ${next.generation.nTokensReserved} tokens`);
         }
-        this.waiting.shift();
+        this.waiting.splice(this.waiting.indexOf(next), 1);
         this.prefilling.push(next);
         next.generation.admitted();
       } catch (error) {
@@ -109,6 +110,17 @@ export class LoadedModel implements ModelState, Disposable {
       oldest?.generation.fail(error);
       this.dropFinished();
     }
+  }
+
+  #next(): Sequence | undefined {
+    if (this.waiting.length === 0 || this.nInFlight + this.manual.size >= this.model.nSlots) return undefined;
+    const callers = [...this.prefilling, ...this.decoding].map(({ caller }) => caller);
+    return this.waiting[nextInLine(this.waiting, callers)];
+  }
+
+  /** Prompts of others come before the next chunk of this client's. */
+  served({ client }: Caller): void {
+    this.prefilling = afterServing(this.prefilling, client);
   }
 
   /** Whether anything has room that it will give back. */

@@ -5,6 +5,7 @@
 import type { ErrorData } from '@cortex/core';
 import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
 import type { SamplingParams } from '../sampling/params.ts';
+import type { Caller } from './fair-order.ts';
 import type { VocabularyData } from '../tokenizer/vocabulary.ts';
 import type { MropePositions } from '../vision/mrope-positions.ts';
 import type {
@@ -55,6 +56,7 @@ export interface VisionInput {
 /** One request: a prompt, sampled once for each of its choices. */
 export interface GenerateSpec {
   readonly modelId: string;
+  readonly caller: Caller;
   /** Image pads expanded. */
   readonly promptIds: Int32Array;
   readonly vision: VisionInput | null;

@@ -226,6 +226,21 @@ describe('scheduling', () => {
     expect(largeAt).toBeGreaterThan(doneAt);
   });
 
+  it('computes prompts of several clients by turns, and begins with those who have least', async () => {
+    const bench = await Bench.with({ nSlots: 3 });
+    const ask = (client: string, length: number): number =>
+      bench.generate(fakeGenerateSpec('m', prompt(length), { caller: { client, priority: 0 }, tokensMax: 1 }));
+    const jobs = [ask('a', 40), ask('a', 40), ask('a', 40), ask('b', 9)];
+    const doneAt = async (jobId: number): Promise<number> => {
+      await bench.eventsOf(jobId);
+      return bench.posted.findIndex(
+        (message) => message.kind === 'events' && message.jobId === jobId && message.events.at(-1)?.kind === 'done',
+      );
+    };
+    const [first, , , other] = await Promise.all(jobs.map((jobId) => doneAt(jobId)));
+    expect(other).toBeLessThan(first!);
+  });
+
   it('answers overloaded when too many wait', async () => {
     const bench = await Bench.with({}, 2);
     const choices = [{ sampling: greedy }, { sampling: greedy }, { sampling: greedy }];

@@ -100,6 +100,7 @@ export const runStep = (step: Step<LoadedModel>): void => {
       }
       break;
   }
+  if (oldest !== undefined && step.kind !== 'decode') model.served(oldest.caller);
   model.lastWasPrefill = step.kind !== 'decode';
   model.dropFinished();
 };

@@ -7,6 +7,7 @@ import type { ModelSequence } from '../model/device-model.ts';
 import type { Sampler } from '../sampling/sampler.ts';
 import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
 import { DraftPace } from './draft-pace.ts';
+import type { Caller, InLine } from './fair-order.ts';
 import type { Generation } from './generation.ts';
 import type { PrefixCache, RunningPrefix } from './prefix/prefix-cache.ts';
 import { PrefixText } from './prefix/prefix-text.ts';
@@ -21,10 +22,11 @@ export interface SequenceSampling {
   readonly constraint: TokenConstraint | null;
 }
 
-export class Sequence implements PrefillState {
+export class Sequence implements PrefillState, InLine {
   readonly generation: Generation;
   readonly choice: number;
   readonly pace: DraftPace;
+  readonly #sinceMs = performance.now();
   readonly #prefixes: PrefixCache;
   readonly #sampling: SequenceSampling;
   readonly #text: PrefixText;
@@ -42,6 +44,14 @@ export class Sequence implements PrefillState {
     this.#sampling = sampling;
     this.pace = new DraftPace(generation.model.spec.draftMax ?? 0);
     this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
+  }
+
+  get caller(): Caller {
+    return this.generation.spec.caller;
+  }
+
+  get waitedMs(): number {
+    return performance.now() - this.#sinceMs;
   }
 
   get room(): ModelSequence {

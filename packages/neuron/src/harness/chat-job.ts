@@ -8,6 +8,7 @@ import { extractImagesFromRequest } from '../chat/image-parts.ts';
 import { chatInput } from '../chat/prompt-request.ts';
 import type { ThinkingStart } from '../chat/prompt.ts';
 import type { TemplateInput } from '../chat/template.ts';
+import type { Caller } from '../device/fair-order.ts';
 import type { GenerateSpec, VisionInput } from '../device/protocol.ts';
 import { compileConstraint, type CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
 import type { ImagePreparer } from '../vision/image-preparer.ts';
@@ -103,6 +104,7 @@ export async function* runChat(
   request: ChatRequest,
   { model, signal }: Lease,
   preparer: ImagePreparer,
+  caller: Caller,
 ): AsyncGenerator<CompletionEvent, void> {
   const { side, known, admission } = model;
   const logprobs = nTopLogprobs(request);
@@ -116,6 +118,7 @@ export async function* runChat(
   try {
     const spec: GenerateSpec = {
       modelId: known.id,
+      caller,
       promptIds: prompt.ids,
       vision: await visionInput(prompt, side, preparer, signal),
       choices: choices.map((sampling) => ({ sampling })),

@@ -1,5 +1,6 @@
 /** A text completion on a loaded model: each prompt as it stands, without a template, `n` choices for each. */
 import { CortexError, type CompletionEvent, type CompletionRequest } from '@cortex/core';
+import type { Caller } from '../device/fair-order.ts';
 import { ChoiceReader } from './choice-reader.ts';
 import { answerTokensMax } from './context-room.ts';
 import { contextMaxOf, type LoadedModel } from './loaded-model.ts';
@@ -18,6 +19,7 @@ const echoText = (input: TextInput, ids: Int32Array, { side }: LoadedModel): str
 const planned = (
   request: CompletionRequest,
   model: LoadedModel,
+  caller: Caller,
   ids: Int32Array,
   iPrompt: number,
 ): PlannedGeneration => {
@@ -39,6 +41,7 @@ const planned = (
   );
   const spec = {
     modelId: known.id,
+    caller,
     promptIds: ids,
     vision: null,
     choices: choices.map((sampling) => ({ sampling })),
@@ -61,6 +64,7 @@ const refuseEchoedLogprobs = ({ echo, logprobs }: CompletionRequest): void => {
 export async function* runCompletion(
   request: CompletionRequest,
   { model, signal }: Lease,
+  caller: Caller,
 ): AsyncGenerator<CompletionEvent, void> {
   refuseEchoedLogprobs(request);
   const inputs = textInputs(request.prompt);
@@ -68,7 +72,7 @@ export async function* runCompletion(
   for (const input of inputs) {
     prompts.push(await textToIds(input, model.side, { parseSpecial: true, param: 'prompt', signal }));
   }
-  const generations = prompts.map((ids, iPrompt) => planned(request, model, ids, iPrompt));
+  const generations = prompts.map((ids, iPrompt) => planned(request, model, caller, ids, iPrompt));
   const preface = inputs.flatMap((input, iPrompt): CompletionEvent[] => {
     const { readers = [], spec } = generations[iPrompt] ?? {};
     if (request.echo !== true || spec === undefined) return [];

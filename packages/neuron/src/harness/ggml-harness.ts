@@ -21,6 +21,7 @@ import type {
   TokenizeResponse,
   UnloadRequest,
 } from '@cortex/core';
+import type { Caller } from '../device/fair-order.ts';
 import type { Device } from '../device/contract.ts';
 import type { ModelStore } from '../model-store/model-store.ts';
 import { ImagePreparer } from '../vision/image-preparer.ts';
@@ -69,6 +70,9 @@ const newPreparer = (config: GgmlConfig): ImagePreparer => {
     queueMax: imageQueueMax,
   });
 };
+
+/** Without what cannot cross to a device's thread. */
+const callerOf = ({ client, priority }: RequestContext): Caller => ({ client, priority });
 
 export class GgmlHarness implements Harness {
   readonly name = 'ggml';
@@ -140,24 +144,26 @@ export class GgmlHarness implements Harness {
     await this.#registry.unload(id, mode ?? 'refuse');
   }
 
-  async *chat(request: ChatRequest, { signal }: RequestContext): AsyncGenerator<CompletionEvent, void> {
+  async *chat(request: ChatRequest, context: RequestContext): AsyncGenerator<CompletionEvent, void> {
+    const { signal } = context;
     refuseUnsupportedInChat(request);
     const known = await untilAborted(this.#locate(request.model), signal);
     await this.#requireVision(request, known);
     const lease = yield* this.#leased(known, signal);
     try {
-      yield* runChat(request, lease, this.#preparer);
+      yield* runChat(request, lease, this.#preparer, callerOf(context));
     } finally {
       lease.release();
     }
   }
 
-  async *complete(request: CompletionRequest, { signal }: RequestContext): AsyncGenerator<CompletionEvent, void> {
+  async *complete(request: CompletionRequest, context: RequestContext): AsyncGenerator<CompletionEvent, void> {
+    const { signal } = context;
     refuseUnsupportedInCompletion(request);
     const known = await untilAborted(this.#locate(request.model), signal);
     const lease = yield* this.#leased(known, signal);
     try {
-      yield* runCompletion(request, lease);
+      yield* runCompletion(request, lease, callerOf(context));
     } finally {
       lease.release();
     }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { CompletionEvent, RequestContext } from '@cortex/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { streamAnswer, type ChunkBuilder } from './answer-stream.ts';
+import { callerOf } from './caller.ts';
 import { noting, type InferenceRoute } from './call-record.ts';
 import type { RouteContext } from './context.ts';
 import type { ResponseIdentity } from './openai-chat-response.ts';
@@ -39,7 +40,7 @@ export const answerCompletion = (
     model: body.model,
   };
   return context.calls.run(reply.raw, async (signal) => {
-    const events = noting(answer.start({ signal, requestId: request.id }), record);
+    const events = noting(answer.start({ signal, requestId: request.id, ...callerOf(request) }), record);
     if (body.stream !== true) return answer.collect(events, identity);
     const builder = answer.newBuilder(identity, { usage: streamUsageOf(body.stream_options) });
     const { keepaliveMs, stallMs } = context;

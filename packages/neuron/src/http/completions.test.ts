@@ -48,6 +48,13 @@ async function* slowPrefill(): AsyncGenerator<CompletionEvent> {
   yield { kind: 'usage', usage: usageOf(2048, 1) };
 }
 
+async function* failsToLoad(): AsyncGenerator<CompletionEvent> {
+  yield { kind: 'loading', fraction: 0.25, phase: 'weights' };
+  await delay(120);
+  yield { kind: 'loading', fraction: 0.5, phase: 'weights' };
+  throw new CortexError('insufficient_vram', 'there is no room');
+}
+
 /** Text without end, as fast as it is taken. */
 async function* endless(_request: unknown, { signal }: RequestContext): AsyncGenerator<CompletionEvent> {
   yield { kind: 'accepted', promptTokens: 1 };
@@ -214,12 +221,7 @@ describe('a chat completion, streamed', () => {
 
   it('begins while the model is still being loaded, and fails in the stream where that fails', async () => {
     await using server = await startServer({ keepaliveMs: 40 });
-    server.harness.script = async function* loads() {
-      yield { kind: 'loading', fraction: 0.25, phase: 'weights' };
-      await delay(120);
-      yield { kind: 'loading', fraction: 0.5, phase: 'weights' };
-      throw new CortexError('insufficient_vram', 'there is no room');
-    };
+    server.harness.script = failsToLoad;
     const response = await post(server, { ...ask, stream: true });
     const text = await response.text();
     expect(response.status).toBe(200);

@@ -1,6 +1,7 @@
 /** `POST /v1/embeddings`: one vector per input, as numbers or as base64 of little-endian float32. */
 import { endianness } from 'node:os';
 import { embeddingsRequestSchema, parseRequest, type EmbeddingsResponse } from '@cortex/core';
+import { callerOf } from '../caller.ts';
 import type { Route } from '../context.ts';
 
 const base64 = (vector: Float32Array): string => {
@@ -16,7 +17,7 @@ export const embeddingsRoute: Route = {
     const record = context.recordOf(request);
     record.begin('embeddings', body.model, false);
     const { vectors, promptTokens } = await context.calls.run(reply.raw, (signal) =>
-      context.harness.embed(body, { signal, requestId: request.id }),
+      context.harness.embed(body, { signal, requestId: request.id, ...callerOf(request) }),
     );
     record.note({ kind: 'accepted', promptTokens });
     const encode = body.encoding_format === 'base64' ? base64 : (vector: Float32Array): number[] => [...vector];
