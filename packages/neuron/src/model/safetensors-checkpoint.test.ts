@@ -131,7 +131,7 @@ describe('a checkpoint of safetensors', () => {
 
   it('refuses a type that it does not read only when that tensor is asked for', async () => {
     const header = { a: tensorOf(0, 8), scaled: tensorOf(8, 12, 'F8_E4M3', [4]), odd: tensorOf(12, 13, 'X9', [2]) };
-    using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 16));
+    using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 13));
     expect(checkpoint.has('scaled')).toBe(true);
     expect(checkpoint.tensor('a').nBytes).toBe(8);
     expect(() => checkpoint.tensor('scaled')).toThrow(/"scaled" of checkpoint .* is of type "F8_E4M3".*not supported/);
@@ -188,6 +188,7 @@ describe('a hostile header', () => {
     ['has a fractional offset', () => folderWith({ a: tensorOf(0.5, 4) }, 8), /entry of "a" is malformed/],
     ['has offsets out of order', () => folderWith({ a: tensorOf(8, 4, 'F32', [1]) }, 8), /ends at byte 4, before/],
     ['reaches outside the file', () => folderWith({ a: tensorOf(0, 12) }, 8), /ends at byte 12 of 8.*truncated/],
+    ['has bytes behind it', () => folderWith({ a: tensorOf(0, 8) }, 12), /has 4 bytes behind its last tensor/],
     ['overlaps', () => folderWith({ a: tensorOf(0, 8), b: tensorOf(4, 12) }, 16), /"a" and "b" overlap/],
     ['overlaps by containing', () => folderWith({ a: tensorOf(4, 8), b: tensorOf(0, 12) }, 16), /overlap/],
     ['does not match its shape', () => folderWith({ a: tensorOf(0, 8, 'F32', [3]) }, 8), /shape \[3\] has 8 bytes/],

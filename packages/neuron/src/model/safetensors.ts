@@ -117,5 +117,8 @@ export const parseSafetensorsHeader = (
     .filter(([name]) => name !== '__metadata__')
     .map(([name, value]) => parseEntry(name, value, dataStart, nFileBytes, file));
   checkNoOverlap(entries, file);
+  const end = entries.reduce((last, { offset, nBytes }) => Math.max(last, offset + nBytes), dataStart);
+  // As the format's own library: what no tensor names is a sign of a broken file.
+  if (end !== nFileBytes) refuse(file, `has ${nFileBytes - end} bytes behind its last tensor`);
   return entries;
 };
