@@ -86,7 +86,7 @@ const preference = (name: string): number => {
 };
 
 /** Names of the files in a folder that may hold a tower, the preferred first. */
-export const ggufTowerNames = (names: readonly string[]): readonly string[] =>
+const ggufTowerNames = (names: readonly string[]): readonly string[] =>
   names.filter(isTowerName).toSorted((a, b) => preference(a) - preference(b) || a.localeCompare(b));
 
 /** A GGUF model's description: its own, and that of the tower beside it, if one has its width. */
