@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http';
 import { CortexError } from '@cortex/core';
 import type { JsonObject } from '../translate/contract.ts';
+import { isDeeperThan } from './json-depth.ts';
 
 export interface JsonBody {
   readonly bytes: Buffer;
@@ -12,6 +13,8 @@ export interface JsonBody {
 }
 
 const mb = 1024 * 1024;
+/** No schema of a tool comes near it. */
+const depthMax = 512;
 const byteOrderMark = Buffer.from('\uFEFF');
 
 const tooLarge = (bytesMax: number): CortexError => {
@@ -20,6 +23,9 @@ const tooLarge = (bytesMax: number): CortexError => {
 };
 
 const parseObject = (bytes: Buffer): JsonObject => {
+  // Each level takes two bytes.
+  if (bytes.length > 2 * depthMax && isDeeperThan(bytes, depthMax))
+    throw new CortexError('invalid_request', `the body nests deeper than ${depthMax} levels`);
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -35,7 +41,6 @@ const parseObject = (bytes: Buffer): JsonObject => {
 const readChunks = (
   request: IncomingMessage,
   bytesMax: number,
-  declared: number,
   hold: (bytes: number) => void,
 ): Promise<readonly Buffer[]> =>
   new Promise((resolve, reject) => {
@@ -54,7 +59,7 @@ const readChunks = (
         return;
       }
       try {
-        if (received > declared) hold(Math.min(chunk.length, received - declared));
+        hold(chunk.length);
         chunks.push(chunk);
       } catch (error) {
         refuse(error);
@@ -80,10 +85,9 @@ export const readJsonBody = async (
   if (encoding !== 'identity') {
     throw new CortexError('invalid_request', `bodies of content-encoding ${encoding} are not taken; send plain JSON`);
   }
-  const declared = Number(request.headers['content-length'] ?? 0);
-  if (declared > bytesMax) throw tooLarge(bytesMax);
-  hold(declared);
-  const chunks = await readChunks(request, bytesMax, declared, hold);
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
+  // Only what has come is held: announcing a large body and not sending it must cost the others nothing.
+  const chunks = await readChunks(request, bytesMax, hold);
   const whole = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
   const bytes = whole.subarray(0, 3).equals(byteOrderMark) ? whole.subarray(3) : whole;
   return { bytes, object: parseObject(bytes) };
