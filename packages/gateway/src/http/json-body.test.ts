@@ -25,6 +25,14 @@ const codeOf = (read: Promise<unknown>): Promise<string> =>
     (thrown: unknown) => CortexError.from(thrown).code,
   );
 
+const nested = (levels: number): string => `{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`;
+
+const readWhole = (text: string): Promise<JsonBody> => {
+  const { body, read } = send(new BodyBudget(bytesMax), text.length);
+  body.end(text);
+  return read;
+};
+
 describe('a body', () => {
   it('takes of the budget what has come of it, not what it announces', async () => {
     const budget = new BodyBudget(bytesMax);
@@ -46,14 +54,8 @@ describe('a body', () => {
   });
 
   it('that nests beyond reason is refused before it is parsed', async () => {
-    const deep = (levels: number): string => `{"a":${'['.repeat(levels)}${']'.repeat(levels)}}`;
-    const read = (text: string): Promise<string> => {
-      const sending = send(new BodyBudget(bytesMax), text.length);
-      sending.body.end(text);
-      return codeOf(sending.read);
-    };
-    expect(await read(deep(511))).toBe('read');
-    expect(await read(deep(512))).toBe('invalid_request');
-    expect(await read(deep(500_000))).toBe('invalid_request');
+    expect(await codeOf(readWhole(nested(511)))).toBe('read');
+    expect(await codeOf(readWhole(nested(512)))).toBe('invalid_request');
+    expect(await codeOf(readWhole(nested(500_000)))).toBe('invalid_request');
   });
 });
