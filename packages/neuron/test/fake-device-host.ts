@@ -392,6 +392,7 @@ export const fakeLoadSpec = (
   nSlots: 4,
   chunkMax,
   vocabulary: { ...byteVocabulary().table, added: new Map() },
+  trie: null,
   bannedIds: [imageTokenId],
   prefixHostBytesMax,
   prefillStepMs: 1000,

@@ -82,8 +82,7 @@ export class LoadedModel implements ModelState, Disposable {
     const sampler = new Sampler(params, { nVocab, bannedIds: this.spec.bannedIds, workspace: this.#workspace });
     sampler.observePrompt(spec.promptIds);
     if (spec.constraint === null) return { sampler, constraint: null };
-    // Half a second for a large vocabulary, so only for models that need it.
-    this.#grammars ??= new GrammarCache(new VocabularyTrie(this.spec.vocabulary));
+    this.#grammars ??= new GrammarCache(new VocabularyTrie(this.spec.vocabulary, this.spec.trie));
     return { sampler, constraint: this.#grammars.constraint(spec.constraint, spec.eosIds) };
   }
 

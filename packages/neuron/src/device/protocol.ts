@@ -4,6 +4,7 @@
  */
 import type { ErrorData } from '@cortex/core';
 import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
+import type { TrieArrays } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import type { Caller } from './fair-order.ts';
 import type { VocabularyData } from '../tokenizer/vocabulary.ts';
@@ -31,6 +32,8 @@ export interface DeviceWorkerSetup {
 export interface LoadSpec extends ModelOptions {
   /** Bytes of every token, for constrained sampling. */
   readonly vocabulary: VocabularyData;
+  /** The same, ready for constraints; null: it is built at the first one, in the device's thread. */
+  readonly trie: TrieArrays | null;
   /** Ids never sampled: the vision placeholders. Rows beyond the vocabulary are never sampled either. */
   readonly bannedIds: readonly number[];
   /** Host memory for prefixes of prompts (see `prefix/design.md`); null: none are kept, on the device neither. */

@@ -10,13 +10,14 @@ import type { ThinkingStart } from '../chat/prompt.ts';
 import type { TemplateInput } from '../chat/template.ts';
 import type { Caller } from '../device/fair-order.ts';
 import type { GenerateSpec, VisionInput } from '../device/protocol.ts';
-import { compileConstraint, type CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
+import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
 import type { ImagePreparer } from '../vision/image-preparer.ts';
 import { mropePositions } from '../vision/mrope-positions.ts';
 import type { PlannedImage } from '../vision/plan-images.ts';
 import { ChoiceReader } from './choice-reader.ts';
 import { answerTokensMax } from './context-room.ts';
 import { contextMaxOf, type LoadedModel } from './loaded-model.ts';
+import type { GrammarThread } from './grammar-thread.ts';
 import type { Lease } from './model-registry.ts';
 import type { PromptSide } from './prompt-side.ts';
 import { allowsParallelCalls, constraintOf, offeredTools } from './request-constraint.ts';
@@ -52,10 +53,15 @@ export const buildChatPrompt = async (
   return { ids, images, thinking: prompt.thinking };
 };
 
-const compiled = (request: ChatRequest, side: PromptSide, thinking: ThinkingStart): CompiledConstraint | null => {
+const compiled = async (
+  request: ChatRequest,
+  side: PromptSide,
+  thinking: ThinkingStart,
+  grammars: GrammarThread,
+): Promise<CompiledConstraint | null> => {
   const spec = constraintOf(request, side.thread.template, thinking === 'open' ? side.thinkEndIds : null);
   if (spec === null) return null;
-  if (side.eosIds.length > 0) return compileConstraint(spec);
+  if (side.eosIds.length > 0) return grammars.compile(spec);
   throw new CortexError('unsupported_parameter', 'this model has no token to end with: its output has no set form', {
     param: spec.kind === 'tool_call' ? 'tools' : 'response_format',
   });
@@ -99,11 +105,17 @@ const newReaders = (request: ChatRequest, { side }: LoadedModel, thinking: Think
 const splitFrom = (thinking: ThinkingStart, { thread }: PromptSide): ThinkingStart =>
   thread.template?.thinking === true ? thinking : 'closed';
 
+/** Threads that all requests share. */
+export interface ChatHelpers {
+  readonly preparer: ImagePreparer;
+  readonly grammars: GrammarThread;
+}
+
 /** @throws before its first event what refuses the request; see `Harness.chat`. */
 export async function* runChat(
   request: ChatRequest,
   { model, signal }: Lease,
-  preparer: ImagePreparer,
+  { preparer, grammars }: ChatHelpers,
   caller: Caller,
 ): AsyncGenerator<CompletionEvent, void> {
   const { side, known, admission } = model;
@@ -113,7 +125,7 @@ export async function* runChat(
   const prompt = await buildChatPrompt(chatInput(request), urls, side, preparer, signal);
   const asked = request.max_completion_tokens ?? request.max_tokens ?? null;
   const tokensMax = answerTokensMax(prompt.ids.length, contextMaxOf(model), asked, 'messages');
-  const constraint = compiled(request, side, prompt.thinking);
+  const constraint = await untilAborted(compiled(request, side, prompt.thinking, grammars), signal);
   const place = admission.enter(choices.length);
   try {
     const spec: GenerateSpec = {

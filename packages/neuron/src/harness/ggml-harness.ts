@@ -31,6 +31,7 @@ import { runCompletion } from './completion-job.ts';
 import { deviceHealthOf } from './device-health.ts';
 import { runEmbed } from './embed-job.ts';
 import { ModelLoader } from './load-model.ts';
+import { GrammarThread } from './grammar-thread.ts';
 import { loadOptionsOf } from './load-options.ts';
 import { contextMaxOf } from './loaded-model.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
@@ -82,13 +83,19 @@ export class GgmlHarness implements Harness {
   readonly #catalogue: ModelCatalogue;
   readonly #registry: ModelRegistry;
   readonly #preparer: ImagePreparer;
+  readonly #grammars = new GrammarThread();
   readonly #loadPromptSide: PromptSideLoader;
 
   constructor(parts: GgmlHarnessParts) {
     const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk } = parts;
     const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
     this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
-    const loader = new ModelLoader({ devices, config, loadPromptSide: this.#loadPromptSide });
+    const loader = new ModelLoader({
+      devices,
+      config,
+      loadPromptSide: this.#loadPromptSide,
+      buildTrie: (table) => this.#grammars.trie(table),
+    });
     this.devices = devices.map(({ info }) => info);
     this.#devices = devices;
     this.#config = config;
@@ -151,7 +158,7 @@ export class GgmlHarness implements Harness {
     await this.#requireVision(request, known);
     const lease = yield* this.#leased(known, signal);
     try {
-      yield* runChat(request, lease, this.#preparer, callerOf(context));
+      yield* runChat(request, lease, { preparer: this.#preparer, grammars: this.#grammars }, callerOf(context));
     } finally {
       lease.release();
     }
@@ -209,6 +216,7 @@ export class GgmlHarness implements Harness {
       ...this.#devices.map((device) => device.shutdown(leftMs)),
       ...sides.map((side) => side.close()),
       this.#preparer.close(),
+      this.#grammars.close(),
     ]);
   }
 

@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import type { GgmlConfig } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
+import type { TrieArrays, VocabularyTable } from '../sampling/grammar/vocabulary-trie.ts';
 import { Admission } from './admission.ts';
 import { isGguf } from '../model-files/gguf-file.ts';
 import type { WeightType } from '../model/weight-types.ts';
@@ -16,6 +17,8 @@ export interface ModelLoaderParts {
   readonly devices: readonly Device[];
   readonly config: GgmlConfig;
   readonly loadPromptSide: PromptSideLoader;
+  /** Off this thread and the device's. */
+  readonly buildTrie: (table: VocabularyTable) => Promise<TrieArrays>;
 }
 
 const roomOf = async (device: Device): Promise<DeviceRoom> => {
@@ -42,8 +45,10 @@ export class ModelLoader {
   readonly #devices: readonly Device[];
   readonly #config: GgmlConfig;
   readonly #loadPromptSide: PromptSideLoader;
+  readonly #buildTrie: ModelLoaderParts['buildTrie'];
 
-  constructor({ devices, config, loadPromptSide }: ModelLoaderParts) {
+  constructor({ devices, config, loadPromptSide, buildTrie }: ModelLoaderParts) {
+    this.#buildTrie = buildTrie;
     this.#devices = devices;
     this.#config = config;
     this.#loadPromptSide = loadPromptSide;
@@ -97,8 +102,10 @@ export class ModelLoader {
         nSlots: config.parallel,
         chunkMax: config.prefill_chunk,
         draftMax: config.draft_max,
+        patchesMax: side.vision === null ? 0 : Math.floor(side.vision.maxPixels / side.vision.patchSize ** 2),
         prefillStepMs: config.prefill_step_ms,
         vocabulary: side.thread.vocabulary.data,
+        trie: await this.#buildTrie(side.thread.vocabulary.data),
         bannedIds: side.bannedIds,
         prefixHostBytesMax: prefixHostBytes(config),
       },

@@ -230,6 +230,7 @@ export async function* verifyModel(root: string, model: string, device: Device):
         nSlots: 2,
         chunkMax,
         vocabulary: side.thread.vocabulary.data,
+        trie: null,
         prefixHostBytesMax: null,
         prefillStepMs: 1000,
         bannedIds: side.bannedIds,

@@ -13,6 +13,12 @@ export interface VocabularyTable {
   readonly control: Uint8Array;
 }
 
+/** What building a trie makes: plain data, so that one thread can build it for another. */
+export type TrieArrays = Pick<
+  VocabularyTrie,
+  'tokenBytesMax' | 'nNodes' | 'byteOf' | 'depthOf' | 'endOf' | 'firstToken' | 'tokens'
+>;
+
 export class VocabularyTrie {
   readonly nVocab: number;
   /** Length of the longest token, in bytes. */
@@ -27,10 +33,21 @@ export class VocabularyTrie {
   readonly tokens: Int32Array;
   readonly #table: VocabularyTable;
 
-  constructor(table: VocabularyTable) {
+  /** @param built of the same table, where another thread has built it: half a second for a large vocabulary. */
+  constructor(table: VocabularyTable, built: TrieArrays | null = null) {
     this.#table = table;
     const { offsets, control } = table;
     this.nVocab = offsets.length - 1;
+    if (built !== null) {
+      this.tokenBytesMax = built.tokenBytesMax;
+      this.nNodes = built.nNodes;
+      this.byteOf = built.byteOf;
+      this.depthOf = built.depthOf;
+      this.endOf = built.endOf;
+      this.firstToken = built.firstToken;
+      this.tokens = built.tokens;
+      return;
+    }
     const lengthOf = (id: number): number => (offsets[id + 1] ?? 0) - (offsets[id] ?? 0);
     const ids: number[] = [];
     let longest = 0;
@@ -49,6 +66,11 @@ export class VocabularyTrie {
     this.endOf = new Int32Array(this.nNodes);
     this.firstToken = new Int32Array(this.nNodes + 1);
     this.#build(shared, longest);
+  }
+
+  get arrays(): TrieArrays {
+    const { tokenBytesMax, nNodes, byteOf, depthOf, endOf, firstToken, tokens } = this;
+    return { tokenBytesMax, nNodes, byteOf, depthOf, endOf, firstToken, tokens };
   }
 
   /** The bytes of a token; empty for ids outside the vocabulary. */
