@@ -347,6 +347,19 @@ describe('making room', () => {
     expect(fleet.loadedOn('one')).toEqual(['big']);
   });
 
+  it('spares the others when a load was refused only because another gateway was quicker', () => {
+    const models = [a, { ...b, claimsMb: b.mb }, c];
+    const fleet = settled([{ name: 'one', deviceMb: [16_000], models, loaded: ['c'] }]);
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loaded', devices: [0], foreign: 1 });
+    const ticket = fleet.request('b');
+    fleet.run(3000);
+    expect(fleet.notices.some((notice) => notice.kind === 'load_failed')).toBe(true);
+    fleet.setForeign('one', 'a', 0);
+    fleet.run(12_000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+    expect(fleet.loadedOn('one')).toEqual(['b', 'c']);
+  });
+
   it('refuses when only pinned models or those of a higher class hold the memory', () => {
     const pinned = profiles({ id: 'a', pinned_on: ['one'] }, { id: 'b' });
     const fleet = settled([one(['a'])], simConfig([one()], { profiles: pinned }));

@@ -15,7 +15,7 @@ import type { FleetConfig } from './fleet-config.ts';
 import { FleetData, type ModelRecord, type NodeRecord } from './fleet-data.ts';
 import { enforceDeadlines, tellProgress, unloadIdle } from './housekeeping.ts';
 import { locateTokenizer } from './locate-tokenizer.ts';
-import { advancePlan, dropPlan, failPlan, pollPlan, tickPlan } from './plans.ts';
+import { advancePlan, dropPlan, failPlan, freeOn, pollPlan, tickPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
 import { admit, reconsiderDrain, resolveWaiting, serveAndPlace, serveAtOnce, serveWaiting } from './serve-queue.ts';
 import { askUnload, unloaded, unloadFailed } from './unloads.ts';
@@ -253,6 +253,7 @@ export class FleetState {
     if (node === undefined || data.closed) return;
     const wasUnseen = node.polledMs === -Infinity;
     const { changed, nowLoaded, restarted } = applyPoll(data, node, result);
+    data.book.looked(node.name, result.startedMs, (devices) => freeOn(node, devices));
     if (restarted) loseWorkOn(data, node, 'the node was restarted');
     for (const record of nowLoaded) creditLoad(data, record);
     for (const plan of data.plans.values()) if (plan.node === node) pollPlan(data, plan, result.startedMs);

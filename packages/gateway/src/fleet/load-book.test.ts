@@ -6,6 +6,7 @@ import { LoadBook } from './load-book.ts';
 
 const book = (): LoadBook => new LoadBook({ coolDownMs: 1000, coolDownMaxMs: 5000 });
 const failed = new CortexError('model_load_failed', 'bad tensor');
+const free = (mb: number) => ({ mb, devices: [0] });
 const tooBig = new CortexError('insufficient_vram', 'no room');
 
 describe('estimates of load times', () => {
@@ -68,14 +69,24 @@ describe('the memory to keep for a model', () => {
 
   it('is more than what a load was refused with, and such a load is tried again at once while it gets more', () => {
     const lessons = book();
-    lessons.failed('m', 'n', tooBig, 7500, 0);
+    lessons.failed('m', 'n', tooBig, free(7500), 0);
     expect(lessons.needMb('m', 'n', said, undefined, 0)).toBe(7501);
     expect(lessons.coolDown('m', 'n', 0)).toBeNull();
-    lessons.failed('m', 'n', tooBig, 8500, 0);
+    lessons.failed('m', 'n', tooBig, free(8500), 0);
     expect(lessons.coolDown('m', 'n', 0)).toBeNull();
-    lessons.failed('m', 'n', tooBig, 8500, 0);
+    lessons.failed('m', 'n', tooBig, free(8500), 0);
     expect(lessons.coolDown('m', 'n', 0)).not.toBeNull();
     expect(lessons.needMb('m', 'n', said, undefined, 5000)).toBe(7000);
+  });
+
+  it('is as before once it loads into no more than it was refused with: others had held that', () => {
+    const lessons = book();
+    lessons.failed('m', 'n', tooBig, free(7500), 0);
+    lessons.loaded('m', 'n', 1000, 7000);
+    expect(lessons.needMb('m', 'n', said, undefined, 0)).toBe(7000);
+    lessons.failed('m', 'n', tooBig, free(7500), 0);
+    lessons.loaded('m', 'n', 1000, 7800);
+    expect(lessons.needMb('m', 'n', said, undefined, 0)).toBe(7501);
   });
 
   it('is not corrected where no model could make more room', () => {

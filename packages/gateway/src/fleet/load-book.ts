@@ -7,6 +7,9 @@ import type { CoolDown, ModelOnNode } from '../routing/topology.ts';
 
 const lessonsMax = 4096;
 
+/** Refusals in a row of which a look at the node may still tell another reason. */
+const doubtsMax = 3;
+
 /** Weight of the newest measurement. */
 const newest = 0.5;
 
@@ -29,6 +32,20 @@ interface Failure extends CoolDown {
   readonly inARow: number;
 }
 
+/** A load was refused for memory with `mb` free on its devices, as far as was known. */
+interface Refusal {
+  readonly mb: number;
+  readonly devices: readonly number[];
+  readonly atMs: number;
+  readonly untilMs: number;
+}
+
+/** Free memory, and on which devices. */
+export interface FreeMemory {
+  readonly mb: number;
+  readonly devices: readonly number[];
+}
+
 export interface CoolDownPolicy {
   readonly coolDownMs: number;
   readonly coolDownMaxMs: number;
@@ -40,7 +57,9 @@ export class LoadBook {
   readonly #modelLoadMs = new Map<string, number>();
   readonly #nodeMsPerMb = new Map<string, number>();
   readonly #measuredMb = new Map<string, number>();
-  readonly #refused = new Map<string, { readonly mb: number; readonly untilMs: number }>();
+  readonly #refused = new Map<string, Refusal>();
+  /** Refusals since which their node has not been looked at. */
+  readonly #unseen = new Set<string>();
   readonly #failures = new Map<string, Failure>();
 
   constructor(policy: CoolDownPolicy) {
@@ -51,6 +70,9 @@ export class LoadBook {
   loaded(modelId: string, node: string, loadMs: number | null, vramMb: number): void {
     const key = at(modelId, node);
     this.#failures.delete(key);
+    const refusedMb = this.#refused.get(key)?.mb ?? 0;
+    // It takes no more than it was refused with: others held that.
+    if (vramMb > 0 && vramMb <= refusedMb) this.#refused.delete(key);
     if (vramMb > 0) remember(this.#measuredMb, modelId, vramMb);
     if (loadMs === null) return;
     remember(this.#loadMs, key, blend(this.#loadMs.get(key), loadMs));
@@ -59,19 +81,36 @@ export class LoadBook {
   }
 
   /**
-   * @param evictableMb free memory on its devices where other models could still make more; null where nothing could.
+   * @param evictable free memory on its devices where other models could still make more; null where nothing could.
    * A load refused for memory then corrects the estimate, and is tried again at once while that brings it more.
    */
-  failed(modelId: string, node: string, error: CortexError, evictableMb: number | null, nowMs: number): void {
+  failed(modelId: string, node: string, error: CortexError, evictable: FreeMemory | null, nowMs: number): void {
     const key = at(modelId, node);
     const inARow = (this.#failures.get(key)?.inARow ?? 0) + 1;
     const { coolDownMs, coolDownMaxMs } = this.#policy;
     const refusedMb = this.#refusedMb(key, nowMs);
     const learns =
-      error.code === 'insufficient_vram' && evictableMb !== null && (refusedMb === null || evictableMb > refusedMb);
-    if (learns) remember(this.#refused, key, { mb: evictableMb, untilMs: nowMs + coolDownMaxMs });
+      error.code === 'insufficient_vram' && evictable !== null && (refusedMb === null || evictable.mb > refusedMb);
+    if (learns) {
+      remember(this.#refused, key, { ...evictable, atMs: nowMs, untilMs: nowMs + coolDownMaxMs });
+      // Who is refused again and again learns, whatever the looks say.
+      if (inARow < doubtsMax) this.#unseen.add(key);
+    }
     const pauseMs = learns ? 0 : Math.min(coolDownMaxMs, coolDownMs * 2 ** Math.min(inARow - 1, 30));
     remember(this.#failures, key, { untilMs: nowMs + pauseMs, error, inARow });
+  }
+
+  /**
+   * The node was looked at, from `startedMs` on: where there is less free than was thought, that is why loads were
+   * refused, as when another gateway was quicker, and nothing is learnt about the models.
+   */
+  looked(node: string, startedMs: number, freeMb: (devices: readonly number[]) => number): void {
+    for (const key of this.#unseen) {
+      const refusal = this.#refused.get(key);
+      if (refusal !== undefined && (!key.startsWith(at('', node)) || startedMs < refusal.atMs)) continue;
+      this.#unseen.delete(key);
+      if (refusal !== undefined && freeMb(refusal.devices) < refusal.mb) this.#refused.delete(key);
+    }
   }
 
   coolDown(modelId: string, node: string, nowMs: number): CoolDown | null {

@@ -135,14 +135,21 @@ const finishPlan = (data: FleetData, plan: Plan, record: ModelRecord): void => {
   data.notice({ kind: 'load_finished', node: plan.node.name, model: record.id, loadMs });
 };
 
+/** Free megabytes of these devices together. */
+export const freeOn = (node: NodeRecord, devices: readonly number[]): number =>
+  node.devices.reduce(
+    (sum, device) => (devices.includes(device.index) ? sum + Math.max(0, freeMb(node, device)) : sum),
+    0,
+  );
+
 export const failPlan = (data: FleetData, plan: Plan, error: CortexError): void => {
   const { node, fit } = plan;
   dropPlan(data, plan);
   node.freedMs = data.nowMs;
-  const devices = node.devices.filter((device) => fit.devices.includes(device.index));
-  const shared = devices.some((device) => residentsOn(node, device.index) > 0);
-  const free = devices.reduce((sum, device) => sum + Math.max(0, freeMb(node, device)), 0);
-  data.book.failed(plan.modelId, node.name, error, shared ? free : null, data.nowMs);
+  const { devices } = fit;
+  const shared = devices.some((device) => residentsOn(node, device) > 0);
+  const evictable = shared ? { mb: freeOn(node, devices), devices } : null;
+  data.book.failed(plan.modelId, node.name, error, evictable, data.nowMs);
   data.notice({ kind: 'load_failed', node: node.name, model: plan.modelId, error });
   if (node.reach === 'up') data.poll(node.name);
 };
