@@ -42,6 +42,7 @@ export const errorTable = {
   forbidden: { ...clientFault(403, 'permission_error'), type: 'permission_error' },
   model_not_found: clientFault(404, 'not_found_error'),
   not_found: clientFault(404, 'not_found_error'),
+  method_not_allowed: clientFault(405),
   model_busy: retryLater(409, 'neuron', 'conflict_error', 'invalid_request_error'),
   request_too_large: clientFault(413, 'request_too_large'),
   rate_limit_exceeded: retryLater(429, 'gateway', 'rate_limit_error', 'rate_limit_error'),

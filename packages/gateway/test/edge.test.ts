@@ -107,7 +107,10 @@ const askAbout = (url: string): Promise<Answer> =>
 describe('requests that can not be right', () => {
   it('are told what is wrong, in OpenAI’s envelope', async () => {
     expect((await get('/nope')).body.error.message).toBe('there is no /nope here');
-    expect((await get(chat)).body.error.message).toBe(`${chat} takes POST`);
+    const wrong = await get(chat);
+    expect(wrong).toMatchObject({ status: 405, body: { error: { code: 'method_not_allowed' } } });
+    expect(wrong.headers.get('allow')).toBe('POST');
+    expect(wrong.body.error.message).toBe(`${chat} takes POST`);
     expect(await post(chat, '{"model":')).toMatchObject({ status: 400, body: { error: { code: 'invalid_request' } } });
     expect((await post(chat, '[1]')).body.error.message).toBe('the body is not a JSON object');
     expect((await post(chat, { messages: [] })).body.error).toMatchObject({ param: 'model' });
@@ -137,6 +140,9 @@ describe('requests that can not be right', () => {
 
   it('that are no HTTP get an answer all the same', async () => {
     expect(await raw('hello\r\n\r\n')).toMatch(/^HTTP\/1\.1 400 [\s\S]*this is not an HTTP request/);
+    expect(await raw(`GET / HTTP/1.1\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`)).toMatch(
+      /^HTTP\/1\.1 400 [\s\S]*headers are larger than 16 KB/,
+    );
   });
 
   it('with a picture for a model that is blind name one that sees', async () => {

@@ -1,5 +1,5 @@
 /** Anything thrown on the way becomes a row of the error table, and that row an answer in the client's protocol. */
-import type { OutgoingHttpHeaders } from 'node:http';
+import { maxHeaderSize, type OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import { CortexError } from '@cortex/core';
 
@@ -30,6 +30,11 @@ export const errorHeaders = (error: CortexError): OutgoingHttpHeaders => ({
   ...(error.code === 'invalid_api_key' ? { 'www-authenticate': 'Bearer' } : {}),
 });
 
+const brokenRequests: ReadonlyMap<string | undefined, string> = new Map([
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'the request took too long to arrive'],
+  ['HPE_HEADER_OVERFLOW', `the request's headers are larger than ${maxHeaderSize / 1024} KB`],
+]);
+
 /** For bytes that are not even HTTP: there is no request to reply to, only a socket. */
 export const answerClientError = (error: Error & { code?: string }, socket: Socket): void => {
   // Once something was written, another status line would be read as part of that answer.
@@ -37,8 +42,7 @@ export const answerClientError = (error: Error & { code?: string }, socket: Sock
     socket.destroy();
     return;
   }
-  const slow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  const what = slow ? 'the request took too long to arrive' : 'this is not an HTTP request';
+  const what = brokenRequests.get(error.code) ?? 'this is not an HTTP request';
   const body = JSON.stringify(new CortexError('invalid_request', what).toBody());
   const head = [
     'HTTP/1.1 400 Bad Request',

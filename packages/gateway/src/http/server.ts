@@ -146,8 +146,11 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0] ?? '';
     const methods = (['GET', 'POST'] as const).filter((method) => app.hasRoute({ method, url: path }));
-    const what = methods.length === 0 ? `there is no ${path} here` : `${path} takes ${methods.join(' and ')}`;
-    return sendError(request, reply, new CortexError('not_found', what), fallback);
+    if (methods.length === 0)
+      return sendError(request, reply, new CortexError('not_found', `there is no ${path} here`), fallback);
+    const allowed = methods.includes('GET') ? ['HEAD', ...methods] : methods;
+    const error = new CortexError('method_not_allowed', `${path} takes ${methods.join(' and ')}`);
+    return sendError(request, reply.header('allow', allowed.join(', ')), error, fallback);
   });
 };
 

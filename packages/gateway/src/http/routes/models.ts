@@ -1,10 +1,20 @@
 /** `GET /v1/models` and `GET /v1/models/{id}`: what can be asked for, in the shape the client's protocol expects. */
 import type { FastifyRequest } from 'fastify';
-import { CortexError } from '@cortex/core';
+import { CortexError, type CatalogueModel } from '@cortex/core';
+import type { RouteRequest } from '../../fleet/contract.ts';
 import { queryText, restOfPath, type Route, type RouteContext } from '../context.ts';
 import { anthropicModel, openAiModel } from './model-shapes.ts';
 
 const createdSecs = (context: RouteContext): number => Math.floor(context.startedAt.getTime() / 1000);
+
+const anyRequestFor = (model: string): RouteRequest => ({
+  model,
+  needsVision: false,
+  tokensMin: 0,
+  clientId: '',
+  priority: 0,
+  excludedNodes: new Set(),
+});
 
 const wantsAnthropic = (request: FastifyRequest): boolean => request.headers['anthropic-version'] !== undefined;
 
@@ -28,14 +38,24 @@ export const listModelsRoute: Route = {
   },
 };
 
+/** What a request would find, also by an alias with `*`, which no list can hold. */
+const findModel = (context: RouteContext, name: string): CatalogueModel | null => {
+  const models = context.control.models();
+  const listed = models.find((model) => model.id === name);
+  if (listed !== undefined) return listed;
+  const resolved = context.proxy.fleet.explain(anyRequestFor(name)).resolvedModel;
+  const target = models.find((model) => model.id === resolved);
+  return target === undefined ? null : { ...target, id: name, alias_of: target.id };
+};
+
 export const oneModelRoute: Route = {
   method: 'GET',
   url: '/v1/models/*',
   access: 'key',
   handle: (context, request) => {
     const id = restOfPath(request);
-    const model = context.control.models().find((one) => one.id === id);
-    if (model === undefined)
+    const model = findModel(context, id);
+    if (model === null)
       throw new CortexError('model_not_found', `there is no model ${id.slice(0, 256)} here`, { param: 'model' });
     return wantsAnthropic(request)
       ? anthropicModel(model, createdSecs(context))
