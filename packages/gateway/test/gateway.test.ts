@@ -95,6 +95,32 @@ describe('the gateway over its fleet', () => {
     expect(node.store.unloaded).toEqual(['m', 'n']);
   });
 
+  it('finds a model by a name that only a pattern of [aliases] knows', async () => {
+    const gateway = await start([await neuron('a', loaded())], '', '[aliases]\n"claude-*" = "m"\n');
+    await nodesUp(gateway, 1);
+    expect(Object.keys(await states(gateway))).not.toContain('claude-next');
+    const named = await get(`${gateway.url}/v1/models/claude-next`);
+    expect(named).toMatchObject({ id: 'claude-next', alias_of: 'm', state: 'loaded' });
+    expect(await get(`${gateway.url}/v1/models/gpt-next`)).toHaveProperty('error');
+  });
+
+  it('names no node in the headers of a stream that waits, the first one having failed', async () => {
+    const [a, b] = [await neuron('a', loaded()), await neuron('b', [newModel('m', { max_in_flight: 1, hold: true })])];
+    b.model('m').status = 'loaded';
+    const gateway = await start([a, b]);
+    await nodesUp(gateway, 2);
+    await fetch(`${gateway.url}/api/nodes/a/drain`, { method: 'POST' });
+    const blocking = stream(gateway, 'm');
+    await until(async () => b.nInFlight === 1);
+    await fetch(`${gateway.url}/api/nodes/a/undrain`, { method: 'POST' });
+    a.faults.push({ kind: 'reset_before_headers' });
+    const response = await stream(gateway, 'm');
+    expect(response.headers.get('x-cortex-node')).toBe(null);
+    b.model('m').hold = false;
+    expect(await response.text()).toMatch(/: x-cortex-node=b [\s\S]*\[DONE\]/);
+    await (await blocking).text();
+  });
+
   it('goes on over a node that dies and comes back', async () => {
     const [a, b] = [await neuron('a', loaded()), await neuron('b', loaded())];
     const gateway = await start([a, b]);

@@ -45,6 +45,11 @@ export class ClientReply {
     this.#headers[name] = value;
   }
 
+  /** Takes a header back; too late once the answer has begun. */
+  dropHeader(name: string): void {
+    delete this.#headers[name];
+  }
+
   /** From now on a silence of `everyMs` is filled, opening the stream if it has to. */
   keepAlive(voice: StreamVoice, everyMs: number): void {
     this.#keepalive = setTimeout(() => {

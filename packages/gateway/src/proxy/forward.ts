@@ -72,6 +72,12 @@ const announce = (exchange: Exchange, lease: Lease): void => {
   } else for (const [name, value] of headers) reply.header(name, value);
 };
 
+/** What was announced does not hold: another node may be waited for, and a keepalive open the stream meanwhile. */
+const withdraw = (exchange: Exchange): void => {
+  for (const name of ['x-cortex-node', 'x-cortex-cold-start', 'x-cortex-queue-ms', 'x-cortex-load-ms'])
+    exchange.reply.dropHeader(name);
+};
+
 type Decided = { readonly lease: Lease } | { readonly error: CortexError };
 
 const decisionOf = (exchange: Exchange, explanation: RouteExplanation | null, decided: Decided): RoutingDecision => {
@@ -153,6 +159,7 @@ const tryNode = async (
     lease.release(outcomeOf(error));
     const mayAgain = failsOver(error) || foldedFor(lease.target, exchange, request, error) !== null;
     if (relay.committed || reply.signal.aborted || !mayAgain) throw error;
+    withdraw(exchange);
     return error;
   }
 };
