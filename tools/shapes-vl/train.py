@@ -1,0 +1,186 @@
+"""Train shapes-vl: `python train.py --help`.
+
+The run is decided by its arguments: scenes, questions and order follow from the seed, the learning rate from the step. It
+saves its whole state now and then and goes on from there when called again with the same `--out`.
+"""
+import argparse
+import math
+import os
+import random
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+import network
+import tokenizer
+from batches import chat_batch, question_batch
+from naming import Naming
+from scenes import TARGETS, make_scene, patches, picture
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "models" / "shapes-vl"
+SEED = 1234
+
+
+def answer_loss(head, hidden, rows):
+    """(weighted sum of cross entropies, weight, answers right as a whole, answers) over the tokens of answers."""
+    keep = rows.weight.flatten().nonzero().squeeze(1)
+    wanted = rows.ids.roll(-1, 1).flatten()[keep]
+    weight = rows.weight.flatten()[keep]
+    logits = head(hidden.flatten(0, 1)[keep])
+    loss = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum()
+    wrong = (logits.argmax(1) != wanted).long()
+    # An answer is a run of neighbouring positions.
+    answer = torch.cat([torch.zeros(1, dtype=torch.long), ((keep[1:] - keep[:-1]) != 1).long().cumsum(0)])
+    n = int(answer[-1]) + 1
+    right = int((torch.zeros(n, dtype=torch.long).index_add_(0, answer, wrong) == 0).sum())
+    return loss, weight.sum(), right, n
+
+
+class Trainer:
+    def __init__(self, args):
+        self.args, self.out = args, Path(args.out)
+        self.encoder = tokenizer.Encoder(tokenizer.load(args.continue_from or self.out))
+        self.model = network.trained(args.continue_from) if args.continue_from else network.fresh(self.encoder.tokenizer, SEED)
+        self.model.train()
+        self.tower, self.reader, self.naming = network.Tower(self.model), network.Reader(self.model), Naming(self.encoder)
+        self.rng = random.Random(args.seed)
+        parameters = list(self.model.parameters())
+        self.optimizer = torch.optim.AdamW(
+            [dict(params=[p for p in parameters if p.ndim >= 2], weight_decay=.03),
+             dict(params=[p for p in parameters if p.ndim < 2], weight_decay=0.)], lr=args.lr, betas=(.9, .98), eps=1e-9, fused=True)
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self.step = 0
+
+    # ---- losses of one batch
+    def _images(self, batch):
+        width, height = batch.target
+        return self.tower(batch.patches, height // 16, width // 16)
+
+    def question_loss(self):
+        """Questions that continue from one reading of their picture; with the tower's naming loss."""
+        batch = question_batch(self.rng, self.encoder, self.args.pictures, self.args.short)
+        images = self._images(batch)
+        start = self.reader.embed(batch.start.ids.expand(len(batch.scenes), -1), images.flatten(0, 1))
+        _, past = self.reader.read(start, batch.start.positions)
+        sums = []
+        for rows, of in batch.groups:
+            hidden, _ = self.reader.read(self.reader.embed(rows.ids, None), rows.positions, self.reader.chosen(past, of))
+            sums.append(answer_loss(self.reader.head, hidden, rows))
+        loss = sum(s[0] for s in sums) / sum(s[1] for s in sums)
+        naming, named = self.naming.loss(images, batch.scenes, batch.target, self.reader.embedding)
+        return loss, naming, dict(loss=loss.item(), short=sums[0][2] / sums[0][3], long=sums[1][2] / sums[1][3], naming=naming.item(),
+                                  color=named[0], shape=named[1])
+
+    def chat_loss(self):
+        batch = chat_batch(self.rng, self.encoder, self.args.chats, self.args.budget)
+        images = self._images(batch).flatten(0, 1) if batch.patches is not None else None
+        hidden, _ = self.reader.read(self.reader.embed(batch.ids, images), batch.positions)
+        loss, weight, right, n = answer_loss(self.reader.head, hidden, batch)
+        return loss / weight, dict(chat=right / n)
+
+    def tower_loss(self):
+        """Pictures for the tower alone: cheap, and it wants many more of them than the language model."""
+        target = self.rng.choice(TARGETS)
+        scenes = [make_scene(self.rng, target[0] / target[1]) for _ in range(32)]
+        drawn = torch.stack([torch.from_numpy(patches(picture(self.rng, s, target))) for s in scenes])
+        images = self.tower(drawn, target[1] // 16, target[0] // 16)
+        naming, named = self.naming.loss(images, scenes, target, self.reader.embedding)
+        return naming, dict(naming=naming.item(), color=named[0], shape=named[1])
+
+    # ---- steps
+    def _rate(self):
+        """Warm-up, then half a cosine down to 2 %."""
+        a = self.args
+        part = max(0, self.step - a.warmup) / max(1, a.steps - a.warmup)
+        return a.lr * min(1, (self.step + 1) / a.warmup) * (.02 + .98 * .5 * (1 + math.cos(math.pi * min(1, part))))
+
+    def one_step(self):
+        a = self.args
+        self.optimizer.zero_grad()
+        if self.step < a.tower_steps:
+            loss, seen = self.tower_loss()
+            loss.backward()
+        else:
+            loss, naming, seen = self.question_loss()
+            (loss + a.naming * max(0., 1 - self.step / a.steps) * naming).backward()
+            if self.step % a.chat_every == 0:
+                loss, chat = self.chat_loss()
+                loss.backward()
+                seen |= chat
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.)
+        self.optimizer.step()
+        self.step += 1
+        # Short at first, so that the start is soon forgotten.
+        keep = min(a.average, 1 - 10 / (10 + self.step))
+        for k, v in self.model.state_dict().items():
+            self.average[k].lerp_(v, 1 - keep)
+        return seen
+
+    # ---- state
+    def save(self):
+        state = dict(step=self.step, model=self.model.state_dict(), average=self.average, optimizer=self.optimizer.state_dict(),
+                     rng=self.rng.getstate(), arguments=vars(self.args))
+        torch.save(state, self.out / "state.pt.tmp")
+        os.replace(self.out / "state.pt.tmp", self.out / "state.pt")
+
+    def restore(self):
+        state = torch.load(self.out / "state.pt", weights_only=False)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average, self.step = state["average"], state["step"]
+        self.rng.setstate(state["rng"])
+
+    def run(self):
+        if (self.out / "state.pt").exists():
+            self.restore()
+            print(f"goes on from step {self.step}", flush=True)
+        mean, began, first = {}, time.time(), self.step
+        while self.step < self.args.steps:
+            for k, v in self.one_step().items():
+                mean[k] = .98 * mean[k] + .02 * v if k in mean else v
+            if self.step % 50 == 0:
+                pace = (time.time() - began) / (self.step - first)
+                print(f"{self.step} {pace:.2f} s/step lr={self._rate():.1e} " + " ".join(f"{k}={v:.3f}" for k, v in mean.items()), flush=True)
+                torch.set_num_threads(threads(self.args.threads))
+            if self.step % 100 == 0:
+                self.save()
+        self.save()
+
+
+def threads(wanted):
+    """0 = as many as the machine's other work leaves idle, at least one."""
+    return wanted or max(1, min(os.cpu_count(), round(os.cpu_count() - os.getloadavg()[0] + torch.get_num_threads())))
+
+
+def arguments():
+    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ap.add_argument("--out", default="out", help="folder of the run: its state, and the tokenizer when starting anew")
+    ap.add_argument("--continue-from", help="checkpoint folder whose weights and tokenizer to start from")
+    ap.add_argument("--steps", type=int, default=20000)
+    ap.add_argument("--tower-steps", type=int, default=0, help="first steps, for the vision tower alone (1500 when starting anew)")
+    ap.add_argument("--lr", type=float, default=1e-3)
+    ap.add_argument("--warmup", type=int, default=100)
+    ap.add_argument("--average", type=float, default=.996, help="how much of the running average of weights a step keeps")
+    ap.add_argument("--naming", type=float, default=.2, help="weight of the naming loss at the start; falls to 0")
+    ap.add_argument("--pictures", type=int, default=8, help="pictures a step")
+    ap.add_argument("--short", type=int, default=4, help="short questions a picture")
+    ap.add_argument("--chats", type=int, default=4, help="conversations a step that has them")
+    ap.add_argument("--chat-every", type=int, default=4)
+    ap.add_argument("--budget", type=int, default=130, help="tokens a conversation")
+    ap.add_argument("--seed", type=int, default=SEED)
+    ap.add_argument("--threads", type=int, default=1, help="0: as many as are idle")
+    return ap.parse_args()
+
+
+if __name__ == "__main__":
+    args = arguments()
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    if not args.continue_from and not (Path(args.out) / "tokenizer.json").exists():
+        tokenizer.learn().save(str(Path(args.out) / "tokenizer.json"))
+    torch.set_num_threads(threads(args.threads))
+    Trainer(args).run()
