@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { CortexError } from '@cortex/core';
+import { textOf } from '../proxy/utf8.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import { isDeeperThan } from './json-depth.ts';
 
@@ -28,7 +29,7 @@ const parseObject = (bytes: Buffer): JsonObject => {
     throw new CortexError('invalid_request', `the body nests deeper than ${depthMax} levels`);
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(textOf(bytes));
   } catch (error) {
     // V8 quotes the text around the mistake: keep where it is, not what was sent.
     const where = /at position \d+/.exec(error instanceof Error ? error.message : '')?.[0];

@@ -2,6 +2,7 @@
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { prependMembers, rewriteMembers } from './rewrite-members.ts';
+import { jsonBytes } from './utf8.ts';
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -28,7 +29,7 @@ export const forwardBody = (exchange: Exchange, request: JsonObject, modelId: st
     changes.set('stream_options', { ...(isObject(options) ? options : {}), include_usage: true });
   }
   const untouched = exchange.translation.reply.kind === 'passthrough' && request === exchange.translation.request;
-  if (!untouched) return Buffer.from(JSON.stringify({ ...request, ...Object.fromEntries(changes) }));
+  if (!untouched) return jsonBytes({ ...request, ...Object.fromEntries(changes) });
   if (changes.size === 0) return exchange.rawBody;
   const texts = new Map([...changes].map(([key, value]) => [key, JSON.stringify(value)]));
   for (const key of texts.keys()) if (request[key] !== undefined) return rewriteMembers(exchange.rawBody, texts);

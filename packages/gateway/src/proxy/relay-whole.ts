@@ -12,6 +12,7 @@ import type { ProxySettings } from './settings.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import { readUsage, type TokenCounts } from './stream-tap.ts';
+import { textOf } from './utf8.ts';
 
 const heldBytesMax = 8 * 1024 * 1024;
 const tailBytes = 4096;
@@ -122,7 +123,7 @@ export class WholeRelay implements Relay {
   #parse(bytes: Buffer): JsonObject {
     let value: unknown;
     try {
-      value = JSON.parse(bytes.toString('utf8'));
+      value = JSON.parse(textOf(bytes));
     } catch {
       value = null;
     }
