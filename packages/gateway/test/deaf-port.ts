@@ -19,7 +19,8 @@ const opens = async (port: number, sockets: Socket[]): Promise<boolean> => {
   sockets.push(socket);
   return Promise.race([
     once(socket, 'connect').then(() => true),
-    new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 150)),
+    // A busy event loop runs late timers before it looks at its sockets: once it has, this one is truly not open.
+    new Promise<boolean>((resolve) => setTimeout(() => setImmediate(() => resolve(false)), 150)),
   ]);
 };
 
