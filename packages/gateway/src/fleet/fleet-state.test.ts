@@ -660,6 +660,17 @@ describe('idle models', () => {
     expect(fleet.unloads).toEqual([]);
   });
 
+  it('are not those in use, also where their time is shorter than that between two looks at the node', () => {
+    const poll = { intervalMs: 60_000, timeoutMs: 1500, backOffMaxMs: 60_000 };
+    const fleet = settled([one(['a'])], simConfig([one()], { poll, eviction: { idleUnloadMs: 10_000 } }));
+    const running = fleet.request('a');
+    fleet.run(50_000);
+    expect(fleet.unloads).toEqual([]);
+    fleet.release(running);
+    fleet.run(15_000);
+    expect(fleet.loadedOn('one')).toEqual([]);
+  });
+
   it('stay when pinned, unless they have a time of their own', () => {
     const stays = settled(
       [one(['a'])],
