@@ -1,4 +1,4 @@
-import { CortexError } from '@cortex/core';
+import { CortexError, type ChatChunk } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { chunkOf, chunksOf, completionOf, usage, type ScriptedAnswer } from '../../../test/translate/chat-answers.ts';
 import { answerFor, eventsFor, eventsIn, streamOf, tell, textFor } from '../../../test/translate/run-dialect.ts';
@@ -43,6 +43,9 @@ const block = (index: number, content_block: JsonObject, ...deltas: JsonObject[]
 const textBlock = (index: number, ...pieces: string[]): JsonObject[] =>
   block(index, { type: 'text', text: '' }, ...pieces.map((text) => ({ type: 'text_delta', text })));
 const emptyThinking = { type: 'thinking', thinking: '', signature: '' };
+
+const callChunk = (index: number, args: string): ChatChunk =>
+  chunkOf({ delta: { tool_calls: [{ index, id: `c${index}`, function: { name: 'f', arguments: args } }] } });
 
 describe('the events of a streamed message', () => {
   it('for text', () => {
@@ -179,20 +182,30 @@ describe('a stream that fails', () => {
   });
 
   it.each([
-    ['calls that mingle', [0, 1, 0]],
+    ['a call that goes on after it was whole', [0, 1, 0]],
     ['a call that comes again after its end', [0, 2, 1, 2]],
   ])('is one with %s', (_what, indices) => {
     const stream = streamOf(messagesDialect, base);
-    const piece = (index: number): string =>
-      stream.chunk(
-        chunkOf({ delta: { tool_calls: [{ index, id: `c${index}`, function: { name: 'f', arguments: '{' } }] } }),
-      );
+    const piece = (index: number): string => stream.chunk(callChunk(index, '{}'));
     expect(() => indices.map(piece)).toThrow(expect.objectContaining({ code: 'upstream_error' }));
   });
 
   it('is one whose engine gave up', () => {
     const aborted = chunkOf({ finish_reason: 'abort' as 'stop' });
     expect(() => streamOf(messagesDialect, base).chunk(aborted)).toThrow('gave the answer up');
+  });
+});
+
+describe('calls that an engine writes at the same time', () => {
+  it('are blocks one after the other', () => {
+    const stream = streamOf(messagesDialect, base);
+    const pieces = [callChunk(0, '{"a":'), callChunk(1, '{"b":'), callChunk(0, '1}'), callChunk(1, '2}')];
+    const written = eventsIn(tell(stream, [...pieces, chunkOf({ finish_reason: 'tool_calls' })]));
+    const told = written.flatMap(({ data }) => {
+      const delta = data['delta'] as { partial_json?: string } | undefined;
+      return delta?.partial_json === undefined ? [] : [`${String(data['index'])} ${delta.partial_json}`];
+    });
+    expect(told).toEqual(['0 {"a":', '0 1}', '1 {"b":', '1 2}']);
   });
 });
 

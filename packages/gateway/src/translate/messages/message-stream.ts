@@ -13,6 +13,7 @@ import {
   type ChatChunk,
 } from '@cortex/core';
 import { brokenCall } from '../call-arguments.ts';
+import { CallOrder } from '../call-order.ts';
 import {
   endedUnsaid,
   readChunk,
@@ -42,6 +43,7 @@ interface State {
   nBlocks: number;
   /** Indices of calls whose block was opened; none is opened again. */
   readonly calls: Set<number>;
+  readonly order: CallOrder;
   finish: AnswerFinish | null;
   usage: AnswerUsage | null;
 }
@@ -51,6 +53,7 @@ const newState = (): State => ({
   open: null,
   nBlocks: 0,
   calls: new Set(),
+  order: new CallOrder(),
   finish: null,
   usage: null,
 });
@@ -107,8 +110,9 @@ export class MessageStream implements StreamTranslator {
     this.#state.usage = usage ?? this.#state.usage;
     if (pieces.length === 0 && finish === null) return '';
     let written = this.#start();
-    for (const piece of pieces) written += this.#piece(piece);
+    for (const piece of this.#state.order.take(pieces)) written += this.#piece(piece);
     if (finish === null) return written;
+    for (const piece of this.#state.order.end()) written += this.#piece(piece);
     this.#state.finish = finish;
     return written + this.#close();
   }

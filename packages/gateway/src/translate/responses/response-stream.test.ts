@@ -237,11 +237,11 @@ describe('a stream that fails', () => {
     expect(() => stream.end()).toThrow(expect.objectContaining({ code: 'upstream_error' }));
   });
 
-  it('is one with calls that mingle', () => {
+  it('is one with a call that goes on after it was whole', () => {
     const stream = streamOf(responsesDialect, base);
     const piece = (index: number): string =>
       stream.chunk(
-        chunkOf({ delta: { tool_calls: [{ index, id: `c${index}`, function: { name: 'f', arguments: '{' } }] } }),
+        chunkOf({ delta: { tool_calls: [{ index, id: `c${index}`, function: { name: 'f', arguments: '{}' } }] } }),
       );
     expect(() => [0, 1, 0].map(piece)).toThrow(expect.objectContaining({ code: 'upstream_error' }));
   });

@@ -13,6 +13,7 @@ import {
   type ResponsesEvent,
 } from '@cortex/core';
 import { brokenCall } from '../call-arguments.ts';
+import { CallOrder } from '../call-order.ts';
 import {
   endedUnsaid,
   readChunk,
@@ -43,6 +44,7 @@ interface State {
   readonly output: OutputItem[];
   /** Calls that were begun; none is begun again. */
   readonly calls: Set<number>;
+  readonly order: CallOrder;
   finish: AnswerFinish | null;
   usage: AnswerUsage | null;
 }
@@ -53,6 +55,7 @@ const newState = (): State => ({
   open: null,
   output: [],
   calls: new Set(),
+  order: new CallOrder(),
   finish: null,
   usage: null,
 });
@@ -106,8 +109,9 @@ export class ResponseStream implements StreamTranslator {
     this.#state.usage = usage ?? this.#state.usage;
     if (pieces.length === 0 && finish === null) return '';
     let written = this.#begin(reading, ['response.created', 'response.in_progress']);
-    for (const piece of pieces) written += this.#piece(piece);
+    for (const piece of this.#state.order.take(pieces)) written += this.#piece(piece);
     if (finish === null) return written;
+    for (const piece of this.#state.order.end()) written += this.#piece(piece);
     this.#state.finish = finish;
     return written + this.#close(isCutShort(finish) ? 'incomplete' : 'completed');
   }
