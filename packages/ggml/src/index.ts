@@ -20,6 +20,7 @@ export {
 export type { Bytes, Native } from './native.ts';
 export * as ops from './ops/index.ts';
 export { ShapeError } from './ops/check.ts';
+export { asPlaceless, bytesIn } from './placeless.ts';
 export { quietly } from './quietly.ts';
 export { RowConverter, type RowConversion } from './row-converter.ts';
 export { fromF32, toF32 } from './rows.ts';

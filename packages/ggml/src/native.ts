@@ -171,6 +171,7 @@ export interface BaseFunctions {
   ggml_backend_buft_name: (buft: Pointer) => string;
   ggml_backend_buft_is_host: (buft: Pointer) => boolean;
   ggml_backend_buft_get_alloc_size: (buft: Pointer, tensor: Pointer) => number;
+  ggml_backend_buft_get_alignment: (buft: Pointer) => number;
   ggml_backend_buft_alloc_buffer: (buft: Pointer, size: number) => Pointer | null;
   ggml_backend_alloc_ctx_tensors_from_buft_size: (ctx: Pointer, buft: Pointer) => number;
   ggml_backend_alloc_ctx_tensors_from_buft: (ctx: Pointer, buft: Pointer) => Pointer | null;
@@ -307,6 +308,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_buft_name: 'const char *(void *buft)',
   ggml_backend_buft_is_host: 'bool(void *buft)',
   ggml_backend_buft_get_alloc_size: 'size_t(void *buft, void *tensor)',
+  ggml_backend_buft_get_alignment: 'size_t(void *buft)',
   ggml_backend_buft_alloc_buffer: 'void *(void *buft, size_t size)',
   ggml_backend_alloc_ctx_tensors_from_buft_size: 'size_t(void *ctx, void *buft)',
   ggml_backend_alloc_ctx_tensors_from_buft: 'void *(void *ctx, void *buft)',

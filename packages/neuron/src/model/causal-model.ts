@@ -15,6 +15,7 @@ import type {
   VisionPrompt,
 } from './device-model.ts';
 import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
+import { cellAlignment } from './memory-plan.ts';
 import { PrefixCopies } from './prefix-copies.ts';
 import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
@@ -22,9 +23,6 @@ import { spliceRuns } from './splice-runs.ts';
 import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
 import { stepKey, TextStep, type StepShape, type StepSplice } from './text-step.ts';
 import type { Weights } from './weights.ts';
-
-/** Cells are looked at in multiples of this: best for GPU kernels, and a decode graph lives for as many tokens. */
-export const cellAlignment = 256;
 
 export interface CausalModelParts {
   readonly modelId: string;
@@ -116,6 +114,17 @@ export class CausalModel implements DeviceModel {
     const { weights, caches } = this.#parts;
     const compute = this.#allocator.nBytes + this.#decodeAllocator.nBytes + (this.#encoder?.nBytes ?? 0);
     return weights.nBytes + caches.nBytes + compute;
+  }
+
+  /** Takes the memory that steps of these shapes need, so that none can run out of it. @throws OutOfMemoryError. */
+  reserve({ chunks, decode }: { readonly chunks: readonly StepShape[]; readonly decode: StepShape }): void {
+    for (const shape of chunks) this.#reserve(this.#allocator, shape);
+    this.#reserve(this.#decodeAllocator, decode);
+  }
+
+  #reserve(allocator: GraphAllocator, shape: StepShape): void {
+    using step = this.#build(shape);
+    allocator.reserve(step.graph);
   }
 
   get hasVision(): boolean {

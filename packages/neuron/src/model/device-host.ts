@@ -4,11 +4,12 @@ import { openLibrary, OutOfMemoryError, tensorTypes, type Backend, type Device, 
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
-import { CausalModel, cellAlignment } from './causal-model.ts';
+import { CausalModel } from './causal-model.ts';
 import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
-import { roundUp } from './step-inputs.ts';
+import { largestSteps, measureNeeds } from './memory-needs.ts';
+import { planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
-import { planWeights } from './weight-plan.ts';
+import { planWeights, type WeightPlan } from './weight-plan.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
 
@@ -22,6 +23,12 @@ const kvTypeOf = (wanted: ModelOptions['kvCacheType'], isHost: boolean): TensorT
 
 /** Of recurrent states: one for each sequence, and one for drafts. */
 const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
+
+interface LoadedParts {
+  readonly plan: MemoryPlan;
+  readonly weights: Weights;
+  readonly positionTable: Float32Array | null;
+}
 
 class GgmlHost implements DeviceHost {
   readonly #device: Device;
@@ -48,13 +55,14 @@ class GgmlHost implements DeviceHost {
     const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
     const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
     const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device: this.#device });
+    const plan = this.#plan(options, arch, plans);
     const weights = new Weights(this.#device, plans, this.memory().freeBytes);
     try {
       using converting = this.#converting();
       using reader = new WeightReader(checkpoint, converting.backend);
       await weights.fill(checkpoint, reader, onProgress);
       const positionTable = arch.vision === null ? null : reader.readF32(arch.vision.positionTable);
-      return this.#assemble(options, arch, weights, positionTable);
+      return this.#assemble(options, arch, { plan, weights, positionTable });
     } catch (error) {
       weights[Symbol.dispose]();
       throw error;
@@ -71,10 +79,10 @@ class GgmlHost implements DeviceHost {
     return { backend, [Symbol.dispose]: () => backend[Symbol.dispose]() };
   }
 
-  #assemble(options: ModelOptions, arch: ArchModel, weights: Weights, positionTable: Float32Array | null): CausalModel {
+  #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
     const isHost = this.#device.type === 'cpu';
     const kvType = kvTypeOf(options.kvCacheType, isHost);
-    const { kvTokens, contextMax } = this.#kvSize(options, arch, kvType);
+    const { kvTokens, contextMax } = plan;
     const size = { kvType, nCells: kvTokens, nSlots: slotsOf(options) };
     const { bufferType } = this.#device;
     let caches: Caches;
@@ -84,7 +92,7 @@ class GgmlHost implements DeviceHost {
       if (!(error instanceof OutOfMemoryError)) throw error;
       throw insufficient('caches', bufferType.name, error.nBytes, this.memory().freeBytes);
     }
-    return new CausalModel({
+    const model = new CausalModel({
       modelId: options.modelId,
       arch,
       backend: this.#backend,
@@ -99,23 +107,33 @@ class GgmlHost implements DeviceHost {
       spareSlot: (options.draftMax ?? 0) > 0 ? options.nSlots : null,
       positionTable,
     });
+    try {
+      model.reserve(largestSteps({ draftMax: 0, ...options }, contextMax));
+      return model;
+    } catch (error) {
+      model[Symbol.dispose]();
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw insufficient('steps', bufferType.name, plan.parts.compute, this.memory().freeBytes);
+    }
   }
 
-  /** How many tokens the cache holds and how many of them one sequence may take. */
-  #kvSize(options: ModelOptions, arch: ArchModel, kvType: TensorType): { kvTokens: number; contextMax: number } {
-    const perToken = kvBytesPerToken(arch.caches, kvType);
-    const states = stateBytesPerSlot(arch.caches) * slotsOf(options);
-    const { freeBytes } = this.memory();
-    const wantedMax = Math.min(arch.contextMax, options.contextMax ?? arch.contextMax);
-    const share = this.#device.type === 'cpu' ? kvShare.host : kvShare.device;
-    const affordable = perToken === 0 ? Infinity : Math.floor(((freeBytes - states) * share) / perToken);
-    const kvTokens = options.kvTokens ?? Math.min(wantedMax * options.nSlots, affordable);
-    const nCells = roundUp(Math.max(kvTokens, 1), cellAlignment);
-    const needed = nCells * perToken + states;
-    if (kvTokens < 1 || needed > freeBytes) {
-      throw insufficient('caches', this.#device.name, Math.max(needed, states + perToken * cellAlignment), freeBytes);
-    }
-    return { kvTokens: nCells, contextMax: Math.min(wantedMax, nCells) };
+  /** @throws CortexError `insufficient_vram` with what is needed, by what, and what is free. */
+  #plan(options: ModelOptions, arch: ArchModel, plans: readonly WeightPlan[]): MemoryPlan {
+    const isHost = this.#device.type === 'cpu';
+    const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
+    const kvType = kvTypeOf(options.kvCacheType, isHost);
+    const nStates = slotsOf(options);
+    const device = this.#device;
+    const needs = measureNeeds({ device, arch, plans, kvType, nSlots, nStates, chunkMax, draftMax, patchesMax });
+    const decision = planMemory(needs, {
+      freeBytes: this.memory().freeBytes,
+      contextMax: Math.min(arch.contextMax, options.contextMax ?? arch.contextMax),
+      kvTokens: options.kvTokens,
+      nSlots,
+      kvShare: isHost ? kvShare.host : kvShare.device,
+    });
+    if (decision.kind === 'short') throw shortage(decision, this.#device.name);
+    return decision.plan;
   }
 
   [Symbol.dispose](): void {

@@ -150,6 +150,8 @@ export interface ModelOptions {
   readonly chunkMax: number;
   /** Most tokens that `draft` will be given; none by default. */
   readonly draftMax?: number;
+  /** Patches of the largest image that `encodeImage` will be given: memory for it is kept free. None by default. */
+  readonly patchesMax?: number;
 }
 
 export interface LoadProgress {

@@ -1,17 +1,9 @@
 /** Runs a vision tower: patch rows in, rows of the language model's width out, which stay on the device. */
-import {
-  Buffer,
-  Context,
-  GraphAllocator,
-  ops,
-  tensorTypes,
-  type Backend,
-  type BufferType,
-  type Tensor,
-} from '@cortex/ggml';
+import { Buffer, Context, GraphAllocator, tensorTypes, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
 import type { TowerGrid, VisionTower } from '../arch/arch.ts';
 import type { ImageEmbeds, ImageInput } from './device-model.ts';
 import { mergeOrder, resamplePositions } from './position-table.ts';
+import { TowerGraph } from './tower-graph.ts';
 
 /** Grids whose resampled positions are kept; photographs of one camera share one. */
 const gridsMax = 8;
@@ -77,26 +69,17 @@ export class ImageEncoder implements Disposable {
     if (patches.length !== nPatches * tower.patchLength || nTokens * tower.mergeSize ** 2 !== nPatches) {
       throw new RangeError(`an image of ${patches.length} values and ${nTokens} tokens is no ${grid.h}×${grid.w} grid`);
     }
-    using ctx = new Context(backend.device.native, { nTensorsMax: tower.nTensorsMax, nNodesMax: tower.nTensorsMax });
-    const inputs = {
-      patches: ctx.tensor(tensorTypes.f32, [tower.patchLength, nPatches]).named('patches').asInput(),
-      positionEmbeds: ctx.tensor(tensorTypes.f32, [tower.hiddenSize, nPatches]).named('position_embeds').asInput(),
-      positions: ctx
-        .tensor(tensorTypes.i32, [4 * nPatches])
-        .named('positions')
-        .asInput(),
-    };
     const embeds = new DeviceEmbeds(backend, bufferType, hiddenSize, nTokens);
     try {
-      const output = tower.buildTower({ ctx, weight: (name) => this.#parts.weight(name) }, inputs);
-      const graph = ctx.graph();
-      graph.expand(ops.copyInto(ctx, output, embeds.tensor));
-      this.#allocator.allocate(graph);
+      const weight = (name: string): Tensor => this.#parts.weight(name);
+      using step = new TowerGraph(backend.device.native, tower, { weight, embeds: embeds.tensor }, grid);
+      this.#allocator.allocate(step.graph);
+      const { inputs } = step;
       const of = this.#gridInputs(grid);
       inputs.patches.write(patches);
       inputs.positionEmbeds.write(of.embeds);
       inputs.positions.write(of.positions);
-      backend.compute(graph);
+      backend.compute(step.graph);
       return embeds;
     } catch (error) {
       embeds[Symbol.dispose]();

@@ -1,0 +1,152 @@
+/**
+ * What a model's weights, caches and graphs take on a device, measured with ggml's own allocator over tensors that
+ * have no memory: nothing is allocated here.
+ */
+import {
+  asPlaceless,
+  bytesIn,
+  Context,
+  GraphAllocator,
+  tensorTypes,
+  type BufferType,
+  type Device,
+  type Tensor,
+  type TensorType,
+} from '@cortex/ggml';
+import type { ArchModel, LayerCacheTensors } from '../arch/arch.ts';
+import { kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
+import { cellAlignment, type MemoryNeeds } from './memory-plan.ts';
+import { roundUp } from './step-inputs.ts';
+import { TextStep, type StepShape } from './text-step.ts';
+import { TowerGraph } from './tower-graph.ts';
+import type { WeightPlan } from './weight-plan.ts';
+
+export interface MeasuredModel {
+  readonly device: Device;
+  readonly arch: ArchModel;
+  readonly plans: readonly WeightPlan[];
+  readonly kvType: TensorType;
+  /** Sequences at once. */
+  readonly nSlots: number;
+  /** Recurrent states, those of drafts included. */
+  readonly nStates: number;
+  readonly chunkMax: number;
+  readonly draftMax: number;
+  /** Patches of the largest image. */
+  readonly patchesMax: number;
+}
+
+/** The largest steps there are: a chunk at the end of a long prompt or a draft, and one token of every sequence. */
+export const largestSteps = (
+  { nSlots, chunkMax, draftMax }: Pick<MeasuredModel, 'nSlots' | 'chunkMax' | 'draftMax'>,
+  contextMax: number,
+): { readonly chunks: readonly StepShape[]; readonly decode: StepShape } => {
+  const nCells = roundUp(contextMax, cellAlignment);
+  const row = { slot: 0, slotAfter: 0, firstCell: 0, nCells };
+  const chunk = (nTokens: number, nOutputs: number): StepShape => ({
+    nTokens,
+    rows: [row],
+    splices: [],
+    output: 'columns',
+    nOutputs,
+  });
+  // A draft takes the tokens along that the state has yet to see: as many again at most.
+  const nDrafted = Math.min(2 * draftMax, nCells);
+  return {
+    chunks: [
+      chunk(Math.min(chunkMax, nCells), 1),
+      ...(draftMax === 0 ? [] : [chunk(nDrafted, Math.min(draftMax, nCells))]),
+    ],
+    decode: {
+      nTokens: 1,
+      rows: Array.from({ length: nSlots }, (_, slot) => ({ ...row, slot, slotAfter: slot })),
+      splices: [],
+      output: 'columns',
+      nOutputs: nSlots,
+    },
+  };
+};
+
+/** Weights and caches by name, without memory. */
+class PlacelessModel implements Disposable {
+  readonly caches: readonly LayerCacheTensors[];
+  readonly #weights = new Map<string, Tensor>();
+  readonly #context: Context;
+  readonly #parts: MeasuredModel;
+
+  constructor(parts: MeasuredModel, nCells: number) {
+    const { device, arch, plans, kvType, nStates } = parts;
+    this.#parts = parts;
+    const context = new Context(device.native, { nTensorsMax: plans.length + 2 * arch.caches.length });
+    this.#context = context;
+    const make = (type: TensorType, dims: readonly number[]): Tensor => asPlaceless(context.tensor(type, dims));
+    for (const { spec, type } of plans) this.#weights.set(spec.name, make(type, spec.ne));
+    this.caches = arch.caches.map((layer): LayerCacheTensors => {
+      if (layer.kind === 'attention') {
+        const shape = [layer.rowLength, nCells];
+        return { kind: 'attention', keys: make(kvType, shape), values: make(kvType, shape) };
+      }
+      const [conv, state] = [layer.convLength, layer.stateLength].map((n) => make(tensorTypes.f32, [n, nStates]));
+      if (conv === undefined || state === undefined) throw new Error('a recurrent layer has two states');
+      return { kind: 'recurrent', conv, state };
+    });
+  }
+
+  readonly weight = (name: string): Tensor => {
+    const tensor = this.#weights.get(name);
+    if (tensor === undefined) throw new Error(`the model has no weight ${name}`);
+    return tensor;
+  };
+
+  /** Bytes of the device's memory: neither mapped nor shared ones. */
+  get weightBytes(): number {
+    const byType = new Map<string, { readonly type: BufferType; readonly tensors: Tensor[] }>();
+    for (const { spec, place } of this.#parts.plans) {
+      if (place.kind !== 'buffer') continue;
+      const group = byType.get(place.type.name) ?? { type: place.type, tensors: [] };
+      byType.set(place.type.name, group);
+      group.tensors.push(this.weight(spec.name));
+    }
+    const { native } = this.#parts.device;
+    return [...byType.values()].reduce((sum, { type, tensors }) => sum + bytesIn(native, type, tensors), 0);
+  }
+
+  stepBytes(shape: StepShape): number {
+    const { arch, device } = this.#parts;
+    using step = new TextStep(device.native, arch, this, shape);
+    return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph);
+  }
+
+  towerBytes(): number {
+    const { arch, device, patchesMax } = this.#parts;
+    const tower = arch.vision;
+    if (tower === null || patchesMax === 0) return 0;
+    const side = Math.max(tower.mergeSize, roundUp(Math.sqrt(patchesMax), tower.mergeSize));
+    const nTokens = side ** 2 / tower.mergeSize ** 2;
+    using rows = new Context(device.native, { nTensorsMax: 1 });
+    const embeds = asPlaceless(rows.tensor(tensorTypes.f32, [arch.hiddenSize, nTokens]));
+    using step = new TowerGraph(device.native, tower, { weight: this.weight, embeds }, { h: side, w: side });
+    return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph) + embeds.nBytes;
+  }
+
+  [Symbol.dispose](): void {
+    this.#context[Symbol.dispose]();
+  }
+}
+
+/** Measures what does not depend on the context at once, the rest when asked. */
+export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
+  const { arch, kvType, nStates } = parts;
+  using fixed = new PlacelessModel(parts, cellAlignment);
+  return {
+    weightBytes: fixed.weightBytes,
+    kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
+    stateBytes: stateBytesPerSlot(arch.caches) * nStates,
+    towerBytes: fixed.towerBytes(),
+    computeBytes: (contextMax) => {
+      const { chunks, decode } = largestSteps(parts, contextMax);
+      using model = new PlacelessModel(parts, roundUp(contextMax, cellAlignment));
+      return Math.max(...chunks.map((shape) => model.stepBytes(shape))) + model.stepBytes(decode);
+    },
+  };
+};

@@ -1,0 +1,127 @@
+/**
+ * What a model takes of a device's memory and how long its sequences may be there: decided before anything is
+ * allocated. Pure; sizes are bytes. What does not fit is a shortage with every part named, never a smaller promise.
+ */
+import { CortexError } from '@cortex/core';
+import { roundUp } from './step-inputs.ts';
+
+/** Cells are looked at in multiples of this: best for GPU kernels, and a decode graph lives for as many tokens. */
+export const cellAlignment = 256;
+
+export interface MemoryNeeds {
+  readonly weightBytes: number;
+  readonly kvBytesPerToken: number;
+  /** Recurrent states of all slots. */
+  readonly stateBytes: number;
+  /** Intermediate results of the largest image; 0 without a tower. */
+  readonly towerBytes: number;
+  /** Intermediate results of the largest steps for sequences of this many tokens; grows with them. */
+  computeBytes(contextMax: number): number;
+}
+
+export interface MemoryLimits {
+  readonly freeBytes: number;
+  /** Tokens of one sequence that the model and the operator allow. */
+  readonly contextMax: number;
+  /** Tokens of all sequences together; null: what fits. */
+  readonly kvTokens: number | null;
+  readonly nSlots: number;
+  /** Share of what the rest leaves free that the KV cache may take by itself. */
+  readonly kvShare: number;
+}
+
+/** Bytes by part. */
+export interface MemoryParts {
+  readonly weights: number;
+  readonly kv: number;
+  readonly state: number;
+  readonly compute: number;
+  readonly tower: number;
+}
+
+export interface MemoryPlan {
+  /** Tokens that one sequence may hold. */
+  readonly contextMax: number;
+  /** Tokens that the KV cache holds for all sequences together. */
+  readonly kvTokens: number;
+  readonly parts: MemoryParts;
+}
+
+export type MemoryDecision =
+  | { readonly kind: 'fits'; readonly plan: MemoryPlan }
+  | { readonly kind: 'short'; readonly plan: MemoryPlan; readonly freeBytes: number };
+
+export const totalBytes = ({ weights, kv, state, compute, tower }: MemoryParts): number =>
+  weights + kv + state + compute + tower;
+
+const partsOf = (needs: MemoryNeeds, contextMax: number, kvTokens: number): MemoryParts => ({
+  weights: needs.weightBytes,
+  kv: kvTokens * needs.kvBytesPerToken,
+  state: needs.stateBytes,
+  compute: needs.computeBytes(contextMax),
+  tower: needs.towerBytes,
+});
+
+const roundDown = (n: number): number => Math.floor(n / cellAlignment) * cellAlignment;
+
+/** Tokens of KV cache that fit beside everything else when one sequence may have `contextMax`. */
+const affordableTokens = (needs: MemoryNeeds, limits: MemoryLimits, contextMax: number): number => {
+  const left = limits.freeBytes - totalBytes(partsOf(needs, contextMax, 0));
+  if (left < 0) return 0;
+  return needs.kvBytesPerToken === 0 ? Infinity : roundDown((left * limits.kvShare) / needs.kvBytesPerToken);
+};
+
+/** The longest context that has room for itself. A shorter one takes smaller graphs, which leave more room. */
+const affordableContext = (needs: MemoryNeeds, limits: MemoryLimits): number => {
+  let context = roundUp(limits.contextMax, cellAlignment);
+  while (context > cellAlignment) {
+    const tokens = affordableTokens(needs, limits, context);
+    if (tokens >= context) break;
+    context = Math.max(cellAlignment, tokens, roundDown(context / 2));
+  }
+  return context;
+};
+
+export const planMemory = (needs: MemoryNeeds, limits: MemoryLimits): MemoryDecision => {
+  const context =
+    limits.kvTokens === null
+      ? affordableContext(needs, limits)
+      : roundUp(Math.max(1, Math.min(limits.contextMax, limits.kvTokens)), cellAlignment);
+  const wanted =
+    limits.kvTokens ?? Math.min(limits.contextMax * limits.nSlots, affordableTokens(needs, limits, context));
+  const kvTokens = roundUp(Math.max(wanted, 1), cellAlignment);
+  const parts = partsOf(needs, context, kvTokens);
+  const plan: MemoryPlan = { contextMax: Math.min(limits.contextMax, context, kvTokens), kvTokens, parts };
+  const { freeBytes } = limits;
+  return totalBytes(parts) <= freeBytes ? { kind: 'fits', plan } : { kind: 'short', plan, freeBytes };
+};
+
+const mb = (nBytes: number): number => Math.ceil(nBytes / 2 ** 20);
+
+/** What is needed, by what, and what is free. */
+export const shortage = (
+  { plan, freeBytes }: Extract<MemoryDecision, { kind: 'short' }>,
+  where: string,
+): CortexError => {
+  const { weights, kv, state, compute, tower } = plan.parts;
+  const [needed, free] = [mb(totalBytes(plan.parts)), Math.floor(freeBytes / 2 ** 20)];
+  const named = [
+    `weights ${mb(weights)}`,
+    `KV cache ${mb(kv)} for ${plan.kvTokens} tokens`,
+    ...(state === 0 ? [] : [`recurrent states ${mb(state)}`]),
+    `computing ${mb(compute)}`,
+    ...(tower === 0 ? [] : [`images ${mb(tower)}`]),
+  ].join(', ');
+  return new CortexError('insufficient_vram', `${where}: ${needed} MB are needed (${named}), ${free} MB are free`, {
+    facts: {
+      needed_mb: needed,
+      free_mb: free,
+      weights_mb: mb(weights),
+      kv_mb: mb(kv),
+      kv_tokens: plan.kvTokens,
+      state_mb: mb(state),
+      compute_mb: mb(compute),
+      tower_mb: mb(tower),
+    },
+  });
+};
