@@ -34,9 +34,11 @@ const ggmlSchema = z.strictObject({
     .default('auto')
     .describe('Number type that weights are loaded as where a load asks for none; auto and GGUF files: as on disk.'),
   kv_cache_type: z
-    .enum(['auto', 'f16', 'f32'])
+    .enum(['auto', 'f16', 'f32', 'q8_0'])
     .default('auto')
-    .describe('Number type of the KV cache: auto takes f16 on a GPU and f32 on the CPU.'),
+    .describe(
+      'Number type of the KV cache: auto takes f16 on a GPU and f32 on the CPU; q8_0 takes about half of f16, for models and devices that can.',
+    ),
   prefill_chunk: z
     .int()
     .min(1)

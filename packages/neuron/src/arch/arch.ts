@@ -8,8 +8,8 @@ import type { TensorNames, WeightSpec } from '../model/weight-spec.ts';
 
 /** What one layer keeps of a sequence between steps. */
 export type LayerCache =
-  /** Keys and values, one row of `rowLength` a token. */
-  | { readonly kind: 'attention'; readonly rowLength: number }
+  /** Keys and values, one row of `rowLength` a token: the heads of `headDim` side by side. */
+  | { readonly kind: 'attention'; readonly rowLength: number; readonly headDim: number }
   /** A recurrent state of fixed size: the last inputs of the convolution and the delta rule's matrix, f32. */
   | { readonly kind: 'recurrent'; readonly convLength: number; readonly stateLength: number };
 

@@ -2,7 +2,7 @@
  * Causal attention over each sequence's own part of the KV cache, grouped queries (Ainslie et al. 2023). The step's
  * keys and values are written to the cache first, then read back with the past.
  */
-import { ops, type Tensor } from '@cortex/ggml';
+import { ops, rowBytes, type Tensor } from '@cortex/ggml';
 import type { BatchRow, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
 
 export interface HeadShape {
@@ -19,7 +19,7 @@ const cached = ({ ctx }: GraphBuild, cache: Tensor, row: BatchRow, { headDim, nH
   ops.permute(
     ctx,
     ops.view(ctx, cache, [headDim, nHeadsKv, row.nCells], {
-      nb1: headDim * cache.nb[0],
+      nb1: rowBytes(cache.type, headDim),
       nb2: cache.nb[1],
       offset: row.firstCell * cache.nb[1],
     }),

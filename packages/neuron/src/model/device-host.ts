@@ -1,11 +1,12 @@
 /** An opened ggml device: the only door to models on it. Runs in the device's worker thread. */
 import { freemem } from 'node:os';
-import { openLibrary, OutOfMemoryError, tensorTypes, type Backend, type Device, type TensorType } from '@cortex/ggml';
+import { openLibrary, OutOfMemoryError, type Backend, type Device } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel } from './causal-model.ts';
 import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
+import { kvTypeFor } from './kv-types.ts';
 import { largestSteps, measureNeeds } from './memory-needs.ts';
 import { planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
@@ -15,11 +16,6 @@ import { insufficient, Weights } from './weights.ts';
 
 /** Share of what the weights leave free that the KV cache may take when the operator names no size. */
 const kvShare = { host: 0.25, device: 0.8 } as const;
-
-const kvTypeOf = (wanted: ModelOptions['kvCacheType'], isHost: boolean): TensorType => {
-  if (wanted === 'auto') return isHost ? tensorTypes.f32 : tensorTypes.f16;
-  return tensorTypes[wanted];
-};
 
 /** Of recurrent states: one for each sequence, and one for drafts. */
 const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
@@ -81,7 +77,7 @@ class GgmlHost implements DeviceHost {
 
   #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
     const isHost = this.#device.type === 'cpu';
-    const kvType = kvTypeOf(options.kvCacheType, isHost);
+    const kvType = kvTypeFor(this.#device, arch.caches, options.kvCacheType);
     const { kvTokens, contextMax } = plan;
     const size = { kvType, nCells: kvTokens, nSlots: slotsOf(options) };
     const { bufferType } = this.#device;
@@ -121,7 +117,7 @@ class GgmlHost implements DeviceHost {
   #plan(options: ModelOptions, arch: ArchModel, plans: readonly WeightPlan[]): MemoryPlan {
     const isHost = this.#device.type === 'cpu';
     const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
-    const kvType = kvTypeOf(options.kvCacheType, isHost);
+    const kvType = kvTypeFor(this.#device, arch.caches, options.kvCacheType);
     const nStates = slotsOf(options);
     const device = this.#device;
     const needs = measureNeeds({ device, arch, plans, kvType, nSlots, nStates, chunkMax, draftMax, patchesMax });

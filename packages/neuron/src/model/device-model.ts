@@ -141,7 +141,7 @@ export interface ModelOptions {
   readonly dir: string;
   /** Type of the weight matrices: `auto` keeps the checkpoint's where the device computes it well. */
   readonly weightType: WeightType;
-  readonly kvCacheType: 'auto' | 'f16' | 'f32';
+  readonly kvCacheType: 'auto' | 'f16' | 'f32' | 'q8_0';
   /** Upper bound on one sequence; the model's own limit otherwise. */
   readonly contextMax: number | null;
   readonly kvTokens: number | null;

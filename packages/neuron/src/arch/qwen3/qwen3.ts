@@ -39,7 +39,7 @@ export const qwen3Model = (
     nVocab: base.nVocab,
     contextMax: base.contextMax,
     positionAxes: 1,
-    caches: layers.map(() => ({ kind: 'attention', rowLength: base.headDim * base.nHeadsKv })),
+    caches: layers.map(() => ({ kind: 'attention', rowLength: base.headDim * base.nHeadsKv, headDim: base.headDim })),
     weights: [...outerWeights(base), ...parts.flatMap((part, i) => [...attentionWeights(base, i), ...part.weights])],
     nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 4 + base.nLayers * 12,

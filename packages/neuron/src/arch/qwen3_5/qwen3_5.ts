@@ -20,7 +20,7 @@ const outerWeights = (base: Qwen35Base): WeightSpec[] => [
 const cacheOf = (base: Qwen35Base, i: number): LayerCache => {
   const { nKeyHeads, nValueHeads, headDim, kernel } = base.delta;
   return base.layerTypes[i] === 'full_attention'
-    ? { kind: 'attention', rowLength: base.headDim * base.nHeadsKv }
+    ? { kind: 'attention', rowLength: base.headDim * base.nHeadsKv, headDim: base.headDim }
     : {
         kind: 'recurrent',
         convLength: (kernel - 1) * (2 * nKeyHeads + nValueHeads) * headDim,
