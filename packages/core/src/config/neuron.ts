@@ -80,7 +80,7 @@ const ggmlSchema = z.strictObject({
     .min(1)
     .max(1024)
     .optional()
-    .describe('CPU threads of one device. Default: the number of cores.')
+    .describe('CPU threads of one device. Default: one a physical core, within the limits of the container.')
     .meta({ examples: [8] }),
   step_timeout_secs: z
     .number()

@@ -1,5 +1,4 @@
 /** The engine of this build: ggml's libraries opened, a thread for each device served, a harness over them. */
-import { availableParallelism } from 'node:os';
 import { openLibrary } from '@cortex/ggml';
 import { CortexError } from '@cortex/core';
 import { supportedModelTypes } from '../arch/registry.ts';
@@ -7,6 +6,7 @@ import { DeviceClient } from '../device/device-client.ts';
 import { DeviceGuard } from '../device/device-guard.ts';
 import type { EngineFactory, EngineParts } from '../main.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
+import { defaultThreads } from './compute-threads.ts';
 import { GgmlHarness } from './ggml-harness.ts';
 import { enginePackages } from './probe-engine.ts';
 
@@ -23,7 +23,7 @@ const openDevice = (
   DeviceClient.open({
     info,
     hostUrl,
-    host: { index: registryIndex, threads: config.threads ?? availableParallelism() },
+    host: { index: registryIndex, threads: config.threads ?? defaultThreads() },
     guard,
     // Each model's own queue is the limit that counts, and it counts requests.
     waitingMax: (config.queue_max + config.parallel) * sequencesPerRequestMax,
