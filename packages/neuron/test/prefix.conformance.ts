@@ -3,7 +3,14 @@
  * another sequence's, the host) the logits behind it are those of a run without a break.
  */
 import { expect, it } from 'vitest';
-import type { DeviceModel, HostCells, ModelSequence, ParkedCells, SavedState } from '../src/model/device-model.ts';
+import type {
+  DeviceModel,
+  HostCells,
+  KeptPrefixes,
+  ModelSequence,
+  ParkedCells,
+  SavedState,
+} from '../src/model/device-model.ts';
 
 export interface PrefixCase {
   /** The whole text; images may be in it. */
@@ -120,12 +127,14 @@ export const itKeepsPrefixes = (model: () => DeviceModel, of: () => PrefixCase, 
     const past = { cells: sequence, state } as const;
     expect(() => model().kept.resume(other, { ...past, nTokens: at })).toThrow('37 tokens in a sequence of 16');
     using third = opened(model());
-    if (state !== null) {
-      expect(() => model().kept.resume(third, { ...past, nTokens: at - 1 })).toThrow('a state of 37 tokens');
-      expect(() => model().kept.resume(third, { ...past, nTokens: at, state: null })).toThrow('a state of no tokens');
-    } else {
-      expect(() => model().kept.resume(third, { ...past, nTokens: at + 1 })).toThrow('38 tokens of a past of 37');
-    }
+    const refused = (more: Partial<Parameters<KeptPrefixes['resume']>[1]>) => (): void =>
+      model().kept.resume(third, { ...past, nTokens: at, ...more });
+    const [why, misfit] =
+      state === null
+        ? (['38 tokens of a past of 37', { nTokens: at + 1 }] as const)
+        : (['a state of 37 tokens', { nTokens: at - 1 }] as const);
+    expect(refused(misfit)).toThrow(why);
+    expect(refused(state === null ? misfit : { state: null })).toThrow(state === null ? why : 'a state of no tokens');
     expect(() => model().kept.resume(sequence, { ...past, nTokens: at })).toThrow('37 tokens already');
     finished(state);
   });

@@ -20,7 +20,7 @@ const vendors: Readonly<Record<string, PciCard['vendor']>> = { '0x10de': 'nvidia
 /** Class code of VGA, XGA, 3D and other display controllers. */
 const displayClass = /^0x03/;
 
-export const pciDevicesDir = '/sys/bus/pci/devices';
+const pciDevicesDir = '/sys/bus/pci/devices';
 
 const textOf = async (...parts: readonly string[]): Promise<string> =>
   (await readFile(path.join(...parts), 'utf8').catch(() => '')).trim();
