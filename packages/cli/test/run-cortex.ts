@@ -40,9 +40,18 @@ export class Running {
   }
 
   /** What the pattern finds in standard output, once it does. @throws Error when the program ends before. */
-  async found(pattern: RegExp): Promise<RegExpExecArray> {
+  found(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#match(pattern, () => this.out);
+  }
+
+  /** The same for standard error. */
+  told(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#match(pattern, () => this.err);
+  }
+
+  async #match(pattern: RegExp, text: () => string): Promise<RegExpExecArray> {
     for (;;) {
-      const match = pattern.exec(this.out);
+      const match = pattern.exec(text());
       if (match !== null) return match;
       if (this.child.exitCode !== null || this.child.signalCode !== null)
         throw new Error(`ended without ${String(pattern)}:\n${this.out}${this.err}`);
