@@ -81,6 +81,24 @@ describe('the catalogue', () => {
     expect(describeModel(topology, 'lost')).toBeNull();
   });
 
+  it.each([
+    ['that is larger than any of its devices', { vramNeededMb: 70_000 }, {}],
+    ['that is pinned elsewhere', {}, { pinned_on: ['two'] }],
+    ['that must be split over more devices', {}, { min_devices: 2 }],
+    ['that asks for larger devices', {}, { min_device_vram_mb: 24_000 }],
+    ['that it has on a poisoned device', { status: 'loaded', poisoned: true }, {}],
+  ] as const)('has nothing to say of a model on disk %s', (_why, facts, table) => {
+    const node = nodeView('one', { models: { m: { status: 'available', ...facts } } });
+    expect(listModels(topologyOf([node, nodeView('two', { reach: 'down' })], profiles({ id: 'm', ...table })))).toEqual([]);
+  });
+
+  it('names only the nodes that may load it, and where it is loaded whatever is said of those', () => {
+    const disk = { m: { status: 'available' } } as const;
+    const nodes = [nodeView('one', { models: disk }), nodeView('two', { models: disk }), nodeView('three', { models: { m: {} } })];
+    const [model] = listModels(topologyOf(nodes, profiles({ id: 'm', pinned_on: ['two'] })));
+    expect(model?.nodes.map(({ name, state }) => `${name} ${state}`)).toEqual(['three loaded', 'two available']);
+  });
+
   it('survives JSON unchanged', () => {
     expect(JSON.parse(JSON.stringify(models))).toEqual(models);
   });

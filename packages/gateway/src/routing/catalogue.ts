@@ -1,6 +1,6 @@
 /**
- * The models of the fleet as clients see them: loaded anywhere, loadable somewhere by `models.toml` or because the
- * files are there, and the aliases of those. Nothing here asks a node anything.
+ * The models of the fleet as clients see them: loaded anywhere, or loadable somewhere (a table in `models.toml` or files
+ * on the node, and devices, memory and `pinned_on` allow it), and the aliases of those. Nothing here asks a node anything.
  */
 import type { CatalogueModel, Limit, ModelProfile, ModelState } from '@cortex/core';
 import { neverFits } from './memory.ts';
@@ -12,31 +12,30 @@ const stateOf = (entry: ModelOnNode): ModelState => {
   return entry.status === 'loaded' && entry.operation === null && !entry.poisoned ? 'loaded' : 'available';
 };
 
-/** Could this node load a model that it has no files of? */
-const isFeasible = (node: NodeView, profile: ModelProfile): boolean =>
-  node.kind === 'neuron' &&
-  node.reach === 'up' &&
-  (profile.pinned_on.length === 0 || profile.pinned_on.includes(node.name)) &&
-  node.harnesses.includes(profile.harness) &&
-  neverFits(node, profile, profile.vram_mb ?? 0) === null;
+/** Could this node, empty, load it by `models.toml`? Without a table there, only from files that it has. */
+const isFeasible = (node: NodeView, profile: ModelProfile | undefined, entry: ModelOnNode | undefined): boolean => {
+  if (node.kind !== 'neuron' || node.reach !== 'up') return false;
+  const pinnedOn = profile?.pinned_on ?? [];
+  if (pinnedOn.length > 0 && !pinnedOn.includes(node.name)) return false;
+  const isAble = entry === undefined ? profile && node.harnesses.includes(profile.harness) : !entry.poisoned;
+  return isAble === true && neverFits(node, profile, entry?.vramNeededMb ?? profile?.vram_mb ?? 0) === null;
+};
 
 const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 };
 
 type Place = CatalogueModel['nodes'][number];
 
 const placesOf = (topology: Topology, id: string, entries: readonly ModelOnNode[]): readonly Place[] => {
-  const places = new Map<string, Place>();
-  for (const entry of entries) {
+  const places = entries.map((entry): Place => {
     const state = stateOf(entry);
-    const name = entry.node.name;
-    places.set(name, { name, state, devices: state === 'available' ? [] : entry.devices });
-  }
+    return { name: entry.node.name, state, devices: state === 'available' ? [] : entry.devices };
+  });
   const profile = topology.profiles.get(id);
   if (profile !== undefined)
     for (const node of topology.nodes.values())
-      if (!node.models.has(id) && isFeasible(node, profile))
-        places.set(node.name, { name: node.name, state: 'available', devices: [] });
-  return [...places.values()].toSorted((a, b) => rank[a.state] - rank[b.state] || a.name.localeCompare(b.name));
+      if (!node.models.has(id) && isFeasible(node, profile, undefined))
+        places.push({ name: node.name, state: 'available', devices: [] });
+  return places.toSorted((a, b) => rank[a.state] - rank[b.state] || a.name.localeCompare(b.name));
 };
 
 const firstKnown = <T>(entries: readonly ModelOnNode[], read: (entry: ModelOnNode) => T | null): T | null => {
@@ -55,15 +54,19 @@ const capabilitiesOf = (entries: readonly ModelOnNode[], profile: ModelProfile |
   return [...new Set(peers.flatMap((entry) => entry.capabilities ?? []))];
 };
 
-/** Null when no reachable node has it or could load it. */
+/** Null when no reachable node has it loaded or could load it. */
 export const describeModel = (topology: Topology, id: string): CatalogueModel | null => {
+  const profile = topology.profiles.get(id);
+  const counts = (entry: ModelOnNode): boolean =>
+    entry.node.reach === 'up' &&
+    entry.servable &&
+    (stateOf(entry) !== 'available' || isFeasible(entry.node, profile, entry));
   const entries = (topology.byModel.get(id) ?? [])
-    .filter((entry) => entry.node.reach === 'up' && entry.servable)
+    .filter(counts)
     .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || a.node.name.localeCompare(b.node.name));
   const nodes = placesOf(topology, id, entries);
   const first = nodes[0];
   if (first === undefined) return null;
-  const profile = topology.profiles.get(id);
   const progress = first.state === 'loading' ? firstKnown(entries, (entry) => entry.progress) : null;
   return {
     id,
