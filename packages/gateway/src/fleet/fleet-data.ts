@@ -54,6 +54,8 @@ export interface Plan {
   acceptedMs: number | null;
   fraction: number;
   fractionMs: number;
+  /** When its progress was last told to the log. */
+  noticedMs: number;
 }
 
 /** One unload under way, and for whom. */

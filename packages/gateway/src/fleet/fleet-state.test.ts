@@ -178,6 +178,17 @@ describe('a request for a model that no node has loaded', () => {
     expect(told.kind === 'loading' && told.etaSecs).toBeLessThan(3);
   });
 
+  it('has its progress told to the log every few seconds', () => {
+    const slow = { ...a, loadMs: 14_000 };
+    const fleet = settled([{ ...one(), models: [slow] }]);
+    fleet.request('a');
+    fleet.request('a');
+    fleet.run(20_000);
+    const told = fleet.notices.filter(({ kind }) => kind.startsWith('load_'));
+    expect(told.map(({ kind }) => kind)).toEqual(['load_started', 'load_progress', 'load_progress', 'load_finished']);
+    expect(told[1]).toMatchObject({ node: 'one', model: 'a', phase: 'loading', waiting: 2 });
+  });
+
   it('is placed on another node when its load fails, and the failure is remembered', () => {
     const fleet = settled([{ ...one(), deviceMb: [24_000] }, two]);
     fleet.node('one').failLoads = new CortexError('model_load_failed', 'bad tensor');

@@ -13,7 +13,7 @@ import type { LeaseOutcome, RouteRequest, Target } from './contract.ts';
 import type { FleetEffect, FleetEvent, PollResult } from './events.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import { FleetData, type ModelRecord, type NodeRecord } from './fleet-data.ts';
-import { enforceDeadlines, tellProgress, unloadIdle } from './housekeeping.ts';
+import { enforceDeadlines, noticeProgress, tellProgress, unloadIdle } from './housekeeping.ts';
 import { locateTokenizer } from './locate-tokenizer.ts';
 import { advancePlan, dropPlan, failPlan, freeOn, pollPlan, tickPlan } from './plans.ts';
 import type { Waiter } from './request-queue.ts';
@@ -306,6 +306,7 @@ export class FleetState {
     unloadIdle(data);
     serveAndPlace(data);
     tellProgress(data, null);
+    noticeProgress(data);
   }
 
   #close(): void {

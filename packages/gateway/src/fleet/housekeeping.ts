@@ -9,6 +9,9 @@ import type { Waiter } from './request-queue.ts';
 /** Between two searches for idle models: they are unloaded after minutes, not milliseconds. */
 const idleScanEveryMs = 1000;
 
+/** Between two words to the log on one load. */
+const noticeEveryMs = 5000;
+
 /** @param sinceMs when the load began; now, while it has not */
 const loadingProgress = (
   data: Readonly<FleetData>,
@@ -68,6 +71,19 @@ export const tellProgress = (data: FleetData, only: Waiter | null): void => {
       position += 1;
       if (only === null || only === waiter) tell(data, waiter, loading ?? { kind: 'queued', position });
     }
+  }
+};
+
+/** For the log, which shall not be silent for the minutes of a load. */
+export const noticeProgress = (data: FleetData): void => {
+  for (const plan of data.plans.values()) {
+    if (data.nowMs - plan.noticedMs < noticeEveryMs) continue;
+    plan.noticedMs = data.nowMs;
+    const { modelId, node, phase } = plan;
+    const { fraction, etaSecs } = planProgress(data, plan, data.nowMs);
+    const waiting = data.queue.count(modelId);
+    const rounded = Math.round(fraction * 100) / 100;
+    data.notice({ kind: 'load_progress', node: node.name, model: modelId, phase, fraction: rounded, etaSecs, waiting });
   }
 };
 

@@ -18,6 +18,18 @@ export type FleetNotice =
       readonly model: string;
       readonly devices: readonly number[];
     }
+  /** Every few seconds of a load's life, from the first draining of others on. */
+  | {
+      readonly kind: 'load_progress';
+      readonly node: string;
+      readonly model: string;
+      readonly phase: 'draining' | 'unloading' | 'confirming' | 'loading';
+      /** 0..1, of the load itself. */
+      readonly fraction: number;
+      readonly etaSecs: number | null;
+      /** Requests that wait for it. */
+      readonly waiting: number;
+    }
   | { readonly kind: 'load_finished'; readonly node: string; readonly model: string; readonly loadMs: number }
   | { readonly kind: 'load_failed'; readonly node: string; readonly model: string; readonly error: CortexError }
   | { readonly kind: 'evicted'; readonly node: string; readonly model: string; readonly for: string }

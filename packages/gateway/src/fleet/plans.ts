@@ -37,6 +37,7 @@ export const startPlan = (data: FleetData, modelId: string, site: PlaceableSite)
     acceptedMs: null,
     fraction: 0,
     fractionMs: data.nowMs,
+    noticedMs: data.nowMs,
   };
   data.plans.set(modelId, plan);
   node.reservations.push(plan.reservation);

@@ -17,6 +17,7 @@ const levels: Readonly<Record<FleetNotice['kind'], Level>> = {
   pinned: 'info',
   unpinned: 'info',
   load_started: 'info',
+  load_progress: 'info',
   load_finished: 'info',
   load_failed: 'error',
   evicted: 'info',
