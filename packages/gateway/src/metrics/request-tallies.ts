@@ -60,7 +60,7 @@ class Tally {
     this.duration.add(secs(durationMs));
     if (record.error !== null) this.errors.set(record.error.code, (this.errors.get(record.error.code) ?? 0) + 1);
     if (record.firstTokenMs !== null) this.firstToken.total.add(secs(record.firstTokenMs));
-    if (record.nAttempts > 0) {
+    if (record.nAttempts > 0 || record.wait !== null) {
       this.firstToken.queue.add(secs(record.queueMs));
       this.firstToken.load.add(secs(record.loadMs));
       if (record.prefillMs !== null) this.firstToken.prefill.add(secs(record.prefillMs));
@@ -133,8 +133,8 @@ const metrics: readonly Metric[] = [
   {
     name: 'cortex_time_to_first_token_seconds',
     help:
-      'Of streams: phase "total" from arrival to the first token, and its parts "queue", "load" and "prefill". ' +
-      'A request that ended before has the parts it came to.',
+      'Phase "total" from arrival to the first token of a stream, and its parts "queue", "load" and "prefill". ' +
+      'A request that ended before its first token has the parts it came to, a whole answer the first two.',
     type: 'histogram',
     lines: (name, { labels, firstToken }) =>
       phases.flatMap((phase) => distributionLines(name, `${labels},phase="${phase}"`, firstToken[phase])),

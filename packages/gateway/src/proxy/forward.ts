@@ -19,6 +19,7 @@ import { WholeRelay } from './relay-whole.ts';
 import { withInlinedImages } from './request-facts.ts';
 import type { RemoteImages } from './remote-images.ts';
 import type { ProxySettings } from './settings.ts';
+import { WaitClock } from './wait-clock.ts';
 
 export interface ProxyParts {
   readonly fleet: Fleet;
@@ -104,8 +105,10 @@ const decisionOf = (exchange: Exchange, explanation: RouteExplanation | null, de
 
 const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>): Promise<Lease> => {
   const { reply, record } = exchange;
+  const clock = new WaitClock();
   const note = (progress: WaitProgress): void => {
     record.wait = progress;
+    clock.note(progress);
     reply.note(progress);
   };
   const route = routeRequest(exchange, excluded);
@@ -115,6 +118,9 @@ const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: Readonly
   try {
     lease = await parts.fleet.acquire(route, reply.signal, note);
   } catch (thrown) {
+    const { queueMs, loadMs } = clock.stop();
+    record.queueMs += queueMs;
+    record.loadMs += loadMs;
     record.model ??= parts.fleet.explain(route).resolvedModel;
     parts.decisions.add(decisionOf(exchange, explanation, { error: CortexError.from(thrown) }));
     throw thrown;
