@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayMetrics } from '../src/metrics/gateway-metrics.ts';
 import { serveMetrics } from '../src/metrics/metrics-server.ts';
-import type { FleetSnapshot } from '@cortex/core';
+import { CortexError, type FleetSnapshot } from '@cortex/core';
 import { eventually, startEdge, type Edge, type EdgeOptions } from './start-edge.ts';
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 let edge: Edge | null = null;
 afterEach(async () => {
@@ -98,6 +100,34 @@ describe('metrics of requests', () => {
     },
   );
 
+  it('tell what was waited for by those who were refused, or left, while they waited', async () => {
+    const to = await start();
+    const leave = new AbortController();
+    to.fleet.wait = async (progress, signal) => {
+      progress({ kind: 'queued', position: 1 });
+      await sleep(40);
+      progress({ kind: 'loading', node: 'a', fraction: 0, etaSecs: null });
+      await sleep(60);
+      if (to.fleet.requests.length === 1) throw new CortexError('model_loading', 'not in time');
+      leave.abort();
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    };
+    await (await chat(to, { stream: true })).text();
+    await chat(to, { stream: true }, leave.signal).catch(() => undefined);
+    await ended(to, 2);
+    const found = await samples(to.metrics);
+    const parts = `model="m",node="none",phase=`;
+    const first = 'cortex_time_to_first_token_seconds';
+    expect(found.get(`${first}_count{${parts}"load"}`)).toBe(2);
+    expect(found.get(`${first}_sum{${parts}"queue"}`)).toBeGreaterThan(0.07);
+    expect(found.get(`${first}_sum{${parts}"load"}`)).toBeGreaterThan(0.11);
+    expect(found.has(`${first}_count{${parts}"prefill"}`)).toBe(false);
+    const lines = to.log.filter((line) => line['asked'] === 'm');
+    expect(lines.map((line) => line['code'])).toEqual(['model_loading', 'client_closed_request']);
+    for (const line of lines)
+      expect([line['queueMs'], line['loadMs']].map((ms) => Number(ms) > 35)).toEqual([true, true]);
+  });
+
   it('have no series for names that somebody made up', async () => {
     const to = await start();
     for (let i = 0; i < 3; i += 1) await (await chat(to, { model: `made-up-${i}` })).text();
@@ -173,6 +203,18 @@ const snapshot: FleetSnapshot = {
 };
 
 describe('the metrics port', () => {
+  it('looks at the fleet once a scrape, and anew at the next', async () => {
+    let nLooks = 0;
+    const metrics = new GatewayMetrics(() => {
+      nLooks += 1;
+      return snapshot;
+    });
+    await metrics.text();
+    expect(nLooks).toBe(1);
+    await metrics.text();
+    expect(nLooks).toBe(2);
+  });
+
   it('serves the fleet’s gauges as of now, and nothing for what no sensor reads', async () => {
     const server = await serveMetrics(new GatewayMetrics(() => snapshot), { host: '127.0.0.1', port: 0 });
     try {

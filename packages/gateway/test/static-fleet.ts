@@ -106,6 +106,10 @@ export class StaticFleet implements Fleet, FleetControl {
     return { nodes: [], queue: { waiting: 0, max: 1, oldest_secs: 0, by_model: [] }, plans: [], models: this.models() };
   }
 
+  nodeCounts(): { readonly up: number; readonly total: number } {
+    return { up: 0, total: 0 };
+  }
+
   models(): readonly CatalogueModel[] {
     return Object.entries(this.#options.models).map(([id, target]) => ({
       id,

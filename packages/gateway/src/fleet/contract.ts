@@ -77,6 +77,8 @@ export interface Fleet {
 export interface FleetControl {
   /** `GET /api/fleet`: cheap, never asks a node. */
   snapshot(): FleetSnapshot;
+  /** For probes that anybody may send, as often as they like. */
+  nodeCounts(): { readonly up: number; readonly total: number };
   /** `GET /v1/models`: models first, then aliases. Neither loads anything nor counts as use. */
   models(): readonly CatalogueModel[];
   /** Loads it somewhere, or on `node`, evicting as for a request; resolves once it is loaded, with where. */

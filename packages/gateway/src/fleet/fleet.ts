@@ -103,6 +103,11 @@ export class LiveFleet implements Fleet, FleetControl {
     return takeSnapshot(this.#state.data, this.#clock.now());
   }
 
+  nodeCounts(): { readonly up: number; readonly total: number } {
+    const nodes = [...this.#state.data.nodes.values()];
+    return { up: nodes.filter((node) => node.reach === 'up').length, total: nodes.length };
+  }
+
   models(): readonly CatalogueModel[] {
     return listModels(this.#state.data.topology);
   }

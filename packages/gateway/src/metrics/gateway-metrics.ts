@@ -66,10 +66,14 @@ export class GatewayMetrics {
   readonly #registry = new Registry();
   readonly #requests = new RequestTallies();
   readonly #counters: ReturnType<typeof counters>;
+  readonly #take: () => FleetSnapshot;
+  /** Of the scrape under way: describing a large fleet once is dear enough. */
+  #snapshot: FleetSnapshot | null = null;
 
   constructor(snapshot: () => FleetSnapshot) {
+    this.#take = snapshot;
     this.#counters = counters(this.#registry);
-    gauges(this.#registry, snapshot);
+    gauges(this.#registry, () => (this.#snapshot ??= this.#take()));
   }
 
   get contentType(): string {
@@ -77,7 +81,9 @@ export class GatewayMetrics {
   }
 
   async text(): Promise<string> {
-    return `${this.#requests.text()}${await this.#registry.metrics()}`;
+    const gauged = await this.#registry.metrics();
+    this.#snapshot = null;
+    return `${this.#requests.text()}${gauged}`;
   }
 
   /** An inference request has ended. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { profiles } from '../../test/fleet/simulated-fleet.ts';
 import { nodeView, topologyOf } from '../../test/fleet/views.ts';
-import { describeModel, listModels } from './catalogue.ts';
+import { describeModel, listModels, listNames } from './catalogue.ts';
 import { modelNotFound, refuseRequest, visionUnsupported } from './refusals.ts';
 
 const limit = { context: 32_768 };
@@ -51,6 +51,10 @@ describe('the catalogue', () => {
     ]);
   });
 
+  it('knows the names alone too', () => {
+    expect(listNames(topology).toSorted()).toEqual(models.map((model) => model.id).toSorted());
+  });
+
   it('forwards capabilities verbatim from where it is loaded', () => {
     expect(byId.get('loaded')?.capabilities).toEqual(['text', 'vision', 'x-odd']);
     expect(byId.get('feasible')?.capabilities).toEqual(['text', 'vision']);
@@ -89,12 +93,18 @@ describe('the catalogue', () => {
     ['that it has on a poisoned device', { status: 'loaded', poisoned: true }, {}],
   ] as const)('has nothing to say of a model on disk %s', (_why, facts, table) => {
     const node = nodeView('one', { models: { m: { status: 'available', ...facts } } });
-    expect(listModels(topologyOf([node, nodeView('two', { reach: 'down' })], profiles({ id: 'm', ...table })))).toEqual([]);
+    expect(listModels(topologyOf([node, nodeView('two', { reach: 'down' })], profiles({ id: 'm', ...table })))).toEqual(
+      [],
+    );
   });
 
   it('names only the nodes that may load it, and where it is loaded whatever is said of those', () => {
     const disk = { m: { status: 'available' } } as const;
-    const nodes = [nodeView('one', { models: disk }), nodeView('two', { models: disk }), nodeView('three', { models: { m: {} } })];
+    const nodes = [
+      nodeView('one', { models: disk }),
+      nodeView('two', { models: disk }),
+      nodeView('three', { models: { m: {} } }),
+    ];
     const [model] = listModels(topologyOf(nodes, profiles({ id: 'm', pinned_on: ['two'] })));
     expect(model?.nodes.map(({ name, state }) => `${name} ${state}`)).toEqual(['three loaded', 'two available']);
   });

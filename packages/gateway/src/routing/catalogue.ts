@@ -23,6 +23,15 @@ const isFeasible = (node: NodeView, profile: ModelProfile | undefined, entry: Mo
 
 const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 };
 
+/** By code units: a thousand nodes are sorted here, and no locale is needed for it. */
+const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** It is loaded there, on its way, or may be loaded. */
+const counts = (entry: ModelOnNode, profile: ModelProfile | undefined): boolean =>
+  entry.node.reach === 'up' &&
+  entry.servable &&
+  (stateOf(entry) !== 'available' || isFeasible(entry.node, profile, entry));
+
 type Place = CatalogueModel['nodes'][number];
 
 const placesOf = (topology: Topology, id: string, entries: readonly ModelOnNode[]): readonly Place[] => {
@@ -35,7 +44,7 @@ const placesOf = (topology: Topology, id: string, entries: readonly ModelOnNode[
     for (const node of topology.nodes.values())
       if (!node.models.has(id) && isFeasible(node, profile, undefined))
         places.push({ name: node.name, state: 'available', devices: [] });
-  return places.toSorted((a, b) => rank[a.state] - rank[b.state] || a.name.localeCompare(b.name));
+  return places.toSorted((a, b) => rank[a.state] - rank[b.state] || byName(a.name, b.name));
 };
 
 const firstKnown = <T>(entries: readonly ModelOnNode[], read: (entry: ModelOnNode) => T | null): T | null => {
@@ -57,13 +66,9 @@ const capabilitiesOf = (entries: readonly ModelOnNode[], profile: ModelProfile |
 /** Null when no reachable node has it loaded or could load it. */
 export const describeModel = (topology: Topology, id: string): CatalogueModel | null => {
   const profile = topology.profiles.get(id);
-  const counts = (entry: ModelOnNode): boolean =>
-    entry.node.reach === 'up' &&
-    entry.servable &&
-    (stateOf(entry) !== 'available' || isFeasible(entry.node, profile, entry));
   const entries = (topology.byModel.get(id) ?? [])
-    .filter(counts)
-    .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || a.node.name.localeCompare(b.node.name));
+    .filter((entry) => counts(entry, profile))
+    .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || byName(a.node.name, b.node.name));
   const nodes = placesOf(topology, id, entries);
   const first = nodes[0];
   if (first === undefined) return null;
@@ -94,20 +99,42 @@ export const isKnownModel = (topology: Topology, id: string): boolean =>
 export const resolveIn = (topology: Topology, name: string): string | null =>
   resolveModel(topology.aliases, (id) => isKnownModel(topology, id), name);
 
+const allIds = (topology: Topology): readonly string[] => [
+  ...new Set([...topology.byModel.keys(), ...topology.profiles.keys()]),
+];
+
+const isListed = (topology: Topology, id: string): boolean => {
+  const profile = topology.profiles.get(id);
+  if (topology.byModel.get(id)?.some((entry) => counts(entry, profile)) === true) return true;
+  if (profile === undefined) return false;
+  for (const node of topology.nodes.values())
+    if (!node.models.has(id) && isFeasible(node, profile, undefined)) return true;
+  return false;
+};
+
+const listedAliases = (topology: Topology): readonly string[] =>
+  Object.keys(topology.aliases).filter((name) => !name.includes('*'));
+
+/** The ids of `listModels` by name, aliases last, without what a description of each would cost. */
+export const listNames = (topology: Topology): readonly string[] => {
+  const ids = new Set(allIds(topology).filter((id) => isListed(topology, id)));
+  const aliases = listedAliases(topology).filter((name) => ids.has(resolveIn(topology, name) ?? ''));
+  for (const alias of aliases) ids.delete(alias);
+  return [...[...ids].toSorted(byName), ...aliases];
+};
+
 /** Loaded ones first, then by id; aliases after the models. Globs are rules, not names, and are not listed. */
 export const listModels = (topology: Topology): readonly CatalogueModel[] => {
-  const models = [...new Set([...topology.byModel.keys(), ...topology.profiles.keys()])]
+  const models = allIds(topology)
     .map((id) => describeModel(topology, id))
     .filter((model) => model !== null)
-    .toSorted((a, b) => rank[a.state] - rank[b.state] || a.id.localeCompare(b.id));
+    .toSorted((a, b) => rank[a.state] - rank[b.state] || byName(a.id, b.id));
   const byId = new Map(models.map((model) => [model.id, model]));
-  const aliases = Object.keys(topology.aliases)
-    .filter((name) => !name.includes('*'))
-    .flatMap((name) => {
-      const id = resolveIn(topology, name);
-      const model = id === null ? undefined : byId.get(id);
-      return model === undefined ? [] : [{ ...model, id: name, alias_of: model.id }];
-    });
+  const aliases = listedAliases(topology).flatMap((name) => {
+    const id = resolveIn(topology, name);
+    const model = id === null ? undefined : byId.get(id);
+    return model === undefined ? [] : [{ ...model, id: name, alias_of: model.id }];
+  });
   const shadowed = new Set(aliases.map((alias) => alias.id));
   return [...models.filter((model) => !shadowed.has(model.id)), ...aliases];
 };

@@ -1,6 +1,6 @@
 /** The errors of routing, each with the facts that help the caller out: what would work, and when. */
 import { CortexError } from '@cortex/core';
-import { isKnownModel, listModels } from './catalogue.ts';
+import { describeModel, isKnownModel, listNames } from './catalogue.ts';
 import { circuitOpensMs } from './circuit.ts';
 import { nearestNames } from './nearest-names.ts';
 import type { Site } from './place-model.ts';
@@ -9,8 +9,7 @@ import type { ModelOnNode, Topology } from './topology.ts';
 const namesMax = 16;
 
 export const modelNotFound = (topology: Topology, name: string): CortexError => {
-  const models = listModels(topology);
-  const names = models.map((model) => model.id);
+  const names = listNames(topology);
   const nearest = nearestNames(name, names);
   const hint =
     nearest.length > 0
@@ -34,11 +33,17 @@ const maySee = (topology: Topology, id: string): boolean => {
   return topology.profiles.get(id)?.capabilities?.includes('vision') ?? true;
 };
 
+const seeingModels = (topology: Topology): readonly string[] => {
+  const able: string[] = [];
+  for (const name of listNames(topology)) {
+    if (able.length === namesMax) break;
+    if (describeModel(topology, name)?.capabilities.includes('vision') === true) able.push(name);
+  }
+  return able;
+};
+
 export const visionUnsupported = (topology: Topology, id: string): CortexError => {
-  const able = listModels(topology)
-    .filter((model) => model.alias_of === null && model.capabilities.includes('vision'))
-    .map((model) => model.id)
-    .slice(0, namesMax);
+  const able = seeingModels(topology);
   const suggestion =
     able.length > 0
       ? `Send it to a model that can see: ${able.join(', ')}.`

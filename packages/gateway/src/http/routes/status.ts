@@ -6,15 +6,14 @@ export const healthRoute: Route = {
   url: '/health',
   access: 'open',
   handle: (context, _request, reply) => {
-    const { nodes } = context.control.snapshot();
-    const nUp = nodes.filter((node) => node.reach === 'up').length;
-    const status = context.running.draining ? 'draining' : nUp === 0 ? 'degraded' : 'ok';
+    const nodes = context.control.nodeCounts();
+    const status = context.running.draining ? 'draining' : nodes.up === 0 ? 'degraded' : 'ok';
     // A load balancer in front shall send nothing more to a gateway that is going away.
     void reply.code(status === 'draining' ? 503 : 200);
     return {
       status,
       uptime_secs: Math.round((Date.now() - context.startedAt.getTime()) / 1000),
-      nodes: { up: nUp, total: nodes.length },
+      nodes,
       in_flight: context.running.count,
     };
   },
