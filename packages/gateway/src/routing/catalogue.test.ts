@@ -100,12 +100,12 @@ describe('the catalogue', () => {
 
   it('names only the nodes that may load it, and where it is loaded whatever is said of those', () => {
     const disk = { m: { status: 'available' } } as const;
-    const nodes = [
+    const three = [
       nodeView('one', { models: disk }),
       nodeView('two', { models: disk }),
       nodeView('three', { models: { m: {} } }),
     ];
-    const [model] = listModels(topologyOf(nodes, profiles({ id: 'm', pinned_on: ['two'] })));
+    const [model] = listModels(topologyOf(three, profiles({ id: 'm', pinned_on: ['two'] })));
     expect(model?.nodes.map(({ name, state }) => `${name} ${state}`)).toEqual(['three loaded', 'two available']);
   });
 
