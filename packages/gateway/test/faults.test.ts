@@ -61,6 +61,9 @@ const settings: Readonly<Record<string, Setting>> = {
   'status 503 with `Retry-After: 7`': { fault: { kind: 'status', status: 503, code: 'overloaded', retry_after: 7 } },
   'status 429 with `Retry-After: 7`': { fault: { kind: 'status', status: 429, retry_after: 7 } },
   'status 400': { fault: { kind: 'status', status: 400, code: 'invalid_request', message: 'no' } },
+  'an answer that is not HTTP': { fault: { kind: 'not_http' } },
+  'status 200 with an error for its body': { fault: { kind: 'error_body', code: 'overloaded' } },
+  'a whole answer where a stream was asked for': { fault: { kind: 'never_streams' } },
   'garbage before the first token': { fault: { kind: 'garbage_sse', after_tokens: 0 } },
   'garbage after three tokens': { fault: { kind: 'garbage_sse', after_tokens: 3 } },
   'a poisoned device before the first token': {
@@ -150,6 +153,8 @@ const both: readonly string[] = [
   'status 429 with `Retry-After: 7`',
   'status 400',
   'garbage before the first token',
+  'an answer that is not HTTP',
+  'status 200 with an error for its body',
   'the node is killed after three tokens',
   'the node was killed and started again',
 ];

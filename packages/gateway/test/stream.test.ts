@@ -154,6 +154,42 @@ describe('what the client is sent', () => {
     expect(await textOf(await open(edge, streaming))).toBe(all.toString());
   });
 
+  it('begins with the first event, also behind a byte order mark', async () => {
+    const { url } = await rawNode(async (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      for (const byte of Buffer.from('\uFEFF')) {
+        response.write(Buffer.from([byte]));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      response.end(`${event('a')}data: [DONE]\n\n`);
+    });
+    const edge = await overRaw(url);
+    expect(await textOf(await open(edge, streaming))).toBe(`${event('a')}data: [DONE]\n\n`);
+  });
+
+  it.each(['', '\n', '\r', '\r\n'])('is complete where the node closes %j behind its last line', async (close) => {
+    const { url } = await rawNode((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(`${event('a')}data: [DONE]${close}`);
+    });
+    const edge = await overRaw(url);
+    const text = await textOf(await open(edge, streaming));
+    expect(text.replaceAll(/\r\n?/g, '\n')).toBe(`${event('a')}data: [DONE]\n\n`);
+  });
+
+  it.each([true, false])('is the answer and not what the node said in advance (stream: %s)', async (stream) => {
+    const { url } = await rawNode((response) => {
+      response.writeProcessing();
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' });
+      if (stream) response.end(`${event('a')}data: [DONE]\n\n`);
+      else response.end('{"choices":[]}');
+    });
+    const edge = await overRaw(url);
+    const response = await open(edge, { ...streaming, stream });
+    expect(response.statusCode).toBe(200);
+    expect(await textOf(response)).toBe(stream ? `${event('a')}data: [DONE]\n\n` : '{"choices":[]}');
+  });
+
   it('does not hold the usage that only the gateway asked for', async () => {
     const edge = await start();
     const text = await textOf(await open(edge, streaming));

@@ -124,7 +124,8 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
         return finish(context, request, reply, { client, endedMs });
       });
     });
-    void reply.header('x-request-id', request.id);
+    // The second name is the one that Anthropic's clients read.
+    void reply.headers({ 'x-request-id': request.id, 'request-id': request.id });
     admit(context, request, options.browserHosts ?? []);
     if (context.running.draining) {
       void reply.header('connection', 'close');

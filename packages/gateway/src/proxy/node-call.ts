@@ -63,7 +63,9 @@ export class NodeCall implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status >= 200 && status < 300) this.#hand(() => this.#sink.onHead(headers));
+    // Said in advance, such as 103: the answer itself is still to come.
+    if (status < 200) return;
+    if (status < 300) this.#hand(() => this.#sink.onHead(headers));
     else {
       const retryAfter = retryAfterSecs(first(headers['retry-after']), Date.now());
       this.#refusal = { status, retryAfter, pieces: [], nBytes: 0 };

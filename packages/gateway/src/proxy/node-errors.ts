@@ -5,8 +5,12 @@
 import { CortexError, isErrorCode, type ErrorCode, type ErrorFacts } from '@cortex/core';
 import type { LeaseOutcome } from '../fleet/contract.ts';
 
-const codeOf = (thrown: unknown): string =>
-  thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+const codeOf = (thrown: unknown): string => {
+  if (!(thrown instanceof Error)) return '';
+  if ('code' in thrown && typeof thrown.code === 'string') return thrown.code;
+  // undici names what was wrong with the bytes by a code only where it finds it.
+  return thrown.name === 'HTTPParserError' ? 'HPE_UNKNOWN' : '';
+};
 
 /** Thrown by a connection: refused, reset, timed out, not HTTP. */
 export const fromTransport = (thrown: unknown, node: string): CortexError => {
@@ -94,14 +98,29 @@ export const fromErrorMember = (member: unknown, status: number, node: string, r
   });
 };
 
+/** The `error` member of what should be an answer; null: it has none. */
+export const errorMemberOf = (body: unknown): unknown => (isObject(body) ? (body['error'] ?? null) : null);
+
+/** Null: not JSON. */
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+};
+
+/** `text` came where a stream was asked for: it may be the node's own error. */
+export const fromNoStream = (text: string, node: string): CortexError => {
+  const error = errorMemberOf(parse(text));
+  if (error !== null) return fromErrorMember(error, 0, node);
+  const message = `node ${node} answered something that is no event stream`;
+  return new CortexError('upstream_error', message, { facts: { node } });
+};
+
 /** An answer that is not 2xx. `body` may be cut short. */
 export const fromAnswer = (status: number, body: string, node: string, retryAfter?: number): CortexError => {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(body);
-  } catch {
-    parsed = null;
-  }
+  const parsed = parse(body);
   // vLLM and others put message and type at the top.
   const member = isObject(parsed) ? (parsed['error'] ?? parsed) : null;
   return fromErrorMember(member, status, node, retryAfter);

@@ -9,11 +9,13 @@ import type { Exchange } from './exchange.ts';
 import { addsUsage } from './forward-body.ts';
 import { answerHeaders } from './hop-headers.ts';
 import type { AnswerSink, NodeCall } from './node-call.ts';
+import { fromNoStream } from './node-errors.ts';
 import type { Relay, Settle } from './relay.ts';
 import type { ProxySettings } from './settings.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { SseFrames, type SseFrame } from './sse-frames.ts';
 import { StreamTap, type Heard } from './stream-tap.ts';
+import { textOf } from './utf8.ts';
 
 type Piece = Buffer | string;
 /** What the client is to see of an event. */
@@ -23,6 +25,7 @@ type Render = (frame: SseFrame, heard: Heard) => Piece;
 const heldBytesMax = 64 * 1024;
 /** For a node to close its stream after `[DONE]`, so that the connection can be used again. */
 const closeMs = 1000;
+const noBytes = Buffer.alloc(0);
 
 const renderFor = (exchange: Exchange): Render => {
   const { reply } = exchange.translation;
@@ -40,6 +43,9 @@ const renderFor = (exchange: Exchange): Render => {
 
 const saidNothing = (node: string): CortexError =>
   new CortexError('upstream_error', `node ${node} said it was done before it had answered`, { facts: { node } });
+
+const cutShort = (node: string): CortexError =>
+  new CortexError('upstream_disconnected', `node ${node} ended its stream before it was complete`, { facts: { node } });
 
 const joined = (pieces: readonly Piece[]): Piece => {
   const [only = ''] = pieces;
@@ -62,6 +68,7 @@ export class StreamRelay implements Relay {
   #call: NodeCall | null = null;
   #nodeHeaders: IncomingHttpHeaders = {};
   #heldBytes = 0;
+  #heardAny = false;
   #committed = false;
   #done = false;
   #askedMs = 0;
@@ -113,10 +120,11 @@ export class StreamRelay implements Relay {
   }
 
   onEnd(): void {
-    if (this.#done) this.#settle?.resolve();
-    else {
-      const message = `node ${this.#node} ended its stream before it was complete`;
-      this.#settle?.reject(new CortexError('upstream_disconnected', message, { facts: { node: this.#node } }));
+    try {
+      if (!this.#done) this.#takeRest(this.#frames.rest());
+      this.#settle?.resolve();
+    } catch (thrown) {
+      this.#settle?.reject(thrown);
     }
   }
 
@@ -143,8 +151,18 @@ export class StreamRelay implements Relay {
     record.tokens = this.#tap.tokens;
   }
 
+  /** Some engines close right behind `[DONE]`. Nothing else counts that has not ended. */
+  #takeRest(rest: SseFrame | null): void {
+    if (rest?.data === '[DONE]') {
+      this.#take(rest);
+      this.#flush();
+    } else if (this.#heardAny) throw cutShort(this.#node);
+    else throw fromNoStream(textOf(rest?.bytes ?? noBytes), this.#node);
+  }
+
   #take(frame: SseFrame): void {
     const { reply } = this.#exchange;
+    this.#heardAny = true;
     const heard = this.#tap.read(frame);
     if (heard.kind === 'done') {
       if (this.#tap.firstTokenMs === null) throw saidNothing(this.#node);

@@ -7,6 +7,7 @@ import { CortexError } from '@cortex/core';
 import type { Exchange } from './exchange.ts';
 import { answerHeaders } from './hop-headers.ts';
 import type { AnswerSink, NodeCall } from './node-call.ts';
+import { errorMemberOf, fromErrorMember } from './node-errors.ts';
 import type { Relay, Settle } from './relay.ts';
 import type { ProxySettings } from './settings.ts';
 import { SilenceWatch } from './silence-watch.ts';
@@ -113,6 +114,8 @@ export class WholeRelay implements Relay {
   #sendHeld(): void {
     const bytes = this.#held.length === 1 && this.#held[0] !== undefined ? this.#held[0] : Buffer.concat(this.#held);
     const body = this.#parse(bytes);
+    const error = errorMemberOf(body);
+    if (error !== null) throw fromErrorMember(error, 0, this.#node);
     const { reply, record, translation } = this.#exchange;
     record.tokens = readUsage(body['usage']);
     if (translation.reply.kind === 'passthrough') reply.sendJson(bytes, answerHeaders(this.#nodeHeaders));

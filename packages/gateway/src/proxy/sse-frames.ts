@@ -33,6 +33,12 @@ const readFrame = (bytes: Buffer, text = bytes.toString('utf8')): SseFrame => {
   return { bytes, data, comment };
 };
 
+const byteOrderMark = Buffer.from('\uFEFF');
+
+/** A stream may begin with a mark, which is none of its first line. */
+const withoutMark = (frame: SseFrame): SseFrame =>
+  frame.bytes.subarray(0, 3).equals(byteOrderMark) ? readFrame(frame.bytes.subarray(3)) : frame;
+
 /** One event as nearly all are, `data: …` and two line feeds, without looking for other lines. */
 const readSimple = (bytes: Buffer, text: string): SseFrame => {
   const isOneLine = text.startsWith('data: ') && text.indexOf('\n') === text.length - 2;
@@ -66,6 +72,7 @@ export class SseFrames {
   #pendingBytes = 0;
   #lineIsEmpty = true;
   #afterCr = false;
+  #nothingYet = true;
 
   /** Bytes of an event that is not complete yet. */
   get pendingBytes(): number {
@@ -75,7 +82,20 @@ export class SseFrames {
   /** The events that `chunk` completes, in order. @throws CortexError `upstream_error` for an event without end. */
   push(chunk: Buffer): SseFrame[] {
     const atStart = this.#pendingBytes === 0 && this.#lineIsEmpty && !this.#afterCr;
-    return (atStart ? readWhole(chunk) : null) ?? this.#scan(chunk);
+    const frames = (atStart ? readWhole(chunk) : null) ?? this.#scan(chunk);
+    const first = this.#nothingYet ? frames[0] : undefined;
+    if (first !== undefined) {
+      this.#nothingYet = false;
+      frames[0] = withoutMark(first);
+    }
+    return frames;
+  }
+
+  /** The stream is over: what came without its closing empty line, which it gets here; null: nothing did. */
+  rest(): SseFrame | null {
+    if (this.#pendingBytes === 0) return null;
+    const close = this.#lineIsEmpty && !this.#afterCr ? '\n' : '\n\n';
+    return readFrame(this.#take(Buffer.from(close)));
   }
 
   #scan(chunk: Buffer): SseFrame[] {

@@ -3,7 +3,7 @@
  * nothing of what it hears.
  */
 import { CortexError, type ChatChunk, type Usage } from '@cortex/core';
-import { fromErrorMember } from './node-errors.ts';
+import { errorMemberOf, fromErrorMember } from './node-errors.ts';
 import type { SseFrame } from './sse-frames.ts';
 
 export type Heard =
@@ -89,7 +89,8 @@ export class StreamTap {
     if (data === null || data === '') return { kind: 'alive', text: frame.comment };
     if (data === '[DONE]') return { kind: 'done' };
     const value = this.#parse(data);
-    if (value['error'] !== undefined && value['error'] !== null) throw fromErrorMember(value['error'], 0, this.#node);
+    const error = errorMemberOf(value);
+    if (error !== null) throw fromErrorMember(error, 0, this.#node);
     const { choices } = value;
     if (!Array.isArray(choices)) throw this.#garbage(data);
     const usage = value['usage'] === undefined ? null : readUsage(value['usage']);

@@ -81,6 +81,15 @@ const faultBeforeHeaders = async (call: Call): Promise<boolean> => {
     response.destroy();
     return true;
   }
+  if (fault?.kind === 'not_http') {
+    response.socket?.end('220 mail.example.com ESMTP\r\n');
+    return true;
+  }
+  if (fault?.kind === 'error_body') {
+    const error = { message: 'a fault', type: 'server_error', code: fault.code };
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ error }));
+    return true;
+  }
   if (fault?.kind === 'slow_headers') {
     await pause(fault.ms, signal);
     return signal.aborted;
@@ -185,5 +194,6 @@ export const generate = async (call: Call): Promise<void> => {
   if (await faultBeforeHeaders(call)) return;
   refuse(call);
   const answer = answerTo(call.model, call.body);
-  await (call.body['stream'] === true ? stream(call, answer) : whole(call, answer));
+  const streams = call.body['stream'] === true && call.fault?.kind !== 'never_streams';
+  await (streams ? stream(call, answer) : whole(call, answer));
 };

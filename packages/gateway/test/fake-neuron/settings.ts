@@ -92,6 +92,12 @@ export type Fault =
   /** Half a JSON body, or half of a stream's fourth event, then the connection ends. */
   | { readonly kind: 'reset_mid_body' }
   | { readonly kind: 'garbage_body' }
+  /** What some other service on that port would say. */
+  | { readonly kind: 'not_http' }
+  /** Status 200, and an error for its body. */
+  | { readonly kind: 'error_body'; readonly code: string }
+  /** JSON at once, whether a stream was asked for or not. */
+  | { readonly kind: 'never_streams' }
   | { readonly kind: 'reset_mid_stream'; readonly after_tokens: number }
   | { readonly kind: 'end_without_done'; readonly after_tokens: number }
   /** `[DONE]`, and no reason why. */

@@ -140,6 +140,7 @@ describe('the official Anthropic client', () => {
     const bad = client.messages.create({ ...base, max_tokens: 0 });
     await expect(bad).rejects.toBeInstanceOf(BadRequestError);
     await expect(bad).rejects.toMatchObject({
+      requestID: expect.stringMatching(/^req_/),
       error: { type: 'error', error: { type: 'invalid_request_error', param: 'max_tokens' } },
     });
   });

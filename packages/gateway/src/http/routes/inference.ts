@@ -77,7 +77,6 @@ const handle = async (
   fastifyReply.hijack();
   const reply = new ClientReply(fastifyReply.raw);
   reply.header('x-request-id', request.id);
-  // The name that Anthropic's clients read.
   reply.header('request-id', request.id);
   const identity = { id: request.id, dialect: dialect.name, client: draft.caller.clientId };
   const ended = context.observed.live.begin(identity, draft.record);

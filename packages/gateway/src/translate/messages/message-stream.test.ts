@@ -135,6 +135,14 @@ describe('the events of a streamed message', () => {
     expect(told.at(-2)).toMatchObject({ usage: { input_tokens: 36, cache_read_input_tokens: 64 } });
   });
 
+  it('count the answer by its pieces where the node tells nothing at all', () => {
+    const untold = chunksOf({ text: ['x', 'y', 'z'] })
+      .slice(1)
+      .filter(({ choices }) => choices.length > 0);
+    const told = eventsFor(messagesDialect, base, untold).map(({ data }) => data);
+    expect(told.at(-2)).toMatchObject({ usage: { output_tokens: 3 } });
+  });
+
   it('begin only with the first piece, so that another node may still take over', () => {
     const stream = streamOf(messagesDialect, base);
     const chunks = chunksOf({ text: ['x'] });

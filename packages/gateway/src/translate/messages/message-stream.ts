@@ -45,6 +45,8 @@ interface State {
   readonly calls: Set<number>;
   readonly order: CallOrder;
   finish: AnswerFinish | null;
+  /** Of the answer so far: about its tokens, for engines that never tell. */
+  nPieces: number;
   usage: AnswerUsage | null;
 }
 
@@ -55,6 +57,7 @@ const newState = (): State => ({
   calls: new Set(),
   order: new CallOrder(),
   finish: null,
+  nPieces: 0,
   usage: null,
 });
 
@@ -103,11 +106,13 @@ export class MessageStream implements StreamTranslator {
   }
 
   #usage(): AnthropicUsage {
-    return toUsage(this.#state.usage ?? { ...noUsage, prompt: this.#options.roughPromptTokens() });
+    const { usage, nPieces } = this.#state;
+    return toUsage(usage ?? { ...noUsage, prompt: this.#options.roughPromptTokens(), completion: nPieces });
   }
 
   #take({ pieces, finish, usage }: AnswerReading): string {
     this.#state.usage = usage ?? this.#state.usage;
+    this.#state.nPieces += pieces.length;
     if (pieces.length === 0 && finish === null) return '';
     let written = this.#start();
     for (const piece of this.#state.order.take(pieces)) written += this.#piece(piece);
