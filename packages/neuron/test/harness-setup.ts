@@ -12,6 +12,7 @@ import {
   type Usage,
 } from '@cortex/core';
 import { GgmlHarness } from '../src/harness/ggml-harness.ts';
+import type { ModelMeasurer } from '../src/harness/model-sizes.ts';
 import { loadPromptSide, type PromptSide, type PromptSideLoader } from '../src/harness/prompt-side.ts';
 import { ModelStore } from '../src/model-store/model-store.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
@@ -74,7 +75,12 @@ const sharedSide: PromptSideLoader = async (dir, modelId, options) => {
   return { ...(await side), close: async () => {} };
 };
 
-export const setUp = async (config: Partial<GgmlConfig> = {}, nDevices = 1): Promise<HarnessSetup> => {
+/** @param measurer by default none: the harness guesses what models need. */
+export const setUp = async (
+  config: Partial<GgmlConfig> = {},
+  nDevices = 1,
+  measurer: ModelMeasurer | null = null,
+): Promise<HarnessSetup> => {
   const root = await mkdtemp(path.join(tmpdir(), 'harness-'));
   await writeModels(root);
   const device = new FakeDevice(0);
@@ -85,6 +91,7 @@ export const setUp = async (config: Partial<GgmlConfig> = {}, nDevices = 1): Pro
     store: new ModelStore({ modelDirs: [root], hubCacheDir: path.join(root, 'none'), hub: null }),
     supportedModelTypes: ['qwen3_5'],
     loadPromptSide: sharedSide,
+    measurer,
   });
   return {
     harness,

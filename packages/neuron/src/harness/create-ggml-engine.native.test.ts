@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { chatRequestSchema, neuronConfigSchema } from '@cortex/core';
+import { chatRequestSchema, neuronConfigSchema, type NodeModel } from '@cortex/core';
 import { pino } from 'pino';
 import { collect, newContext } from '../../test/harness-setup.ts';
 import { dataUri, fixtureBytes, fixtureJson, fixtureTensors } from '../../test/reference-files.ts';
@@ -48,6 +49,25 @@ describe('the ggml engine', () => {
     expect(engine.backends).toContain('CPU');
     expect(engine.harness.devices.map(({ index }) => index)).toEqual(engine.harness.devices.map((_, i) => i));
     expect(engine.harness.devices.length).toBeGreaterThan(0);
+  });
+
+  it('knows what a model needs before it is loaded, and is right', async () => {
+    const listed = async (): Promise<NodeModel | undefined> => {
+      const models = await engine.harness.models();
+      return models.find(({ id }) => id === model);
+    };
+    // Guessed of its files it is 25: graphs are not in that.
+    while (((await listed())?.vram_needed_mb ?? 0) < 30) await delay(20);
+    const before = await listed();
+    await engine.harness.load({ model_id: model });
+    const after = await listed();
+    expect(before).toMatchObject({ status: 'available', servable: { ok: true } });
+    expect(after?.status).toBe('loaded');
+    expect(after?.limit).toEqual(before?.limit);
+    // A load takes a cache for both sequences, the list says what one needs.
+    const [needed, used] = [before?.vram_needed_mb ?? 0, after?.vram_used_mb ?? 0];
+    expect(needed).toBeLessThanOrEqual(used);
+    expect(needed).toBeGreaterThan(used / 2);
   });
 
   it.each(['short', 'system', 'two-turns', 'one-image', 'two-images', 'adjacent-images'])(

@@ -9,6 +9,7 @@ import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { defaultThreads } from './compute-threads.ts';
 import { GgmlHarness } from './ggml-harness.ts';
 import { enginePackages } from './probe-engine.ts';
+import { SizingThread } from './sizing-thread.ts';
 
 const hostUrl = new URL('../model/device-host.ts', import.meta.url);
 
@@ -56,9 +57,12 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   const { config, store } = parts;
   const library = openLibrary();
   const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
-  const devices = await openDevices(chooseDevices(library.devices), guard, parts);
+  const served = chooseDevices(library.devices);
+  const devices = await openDevices(served, guard, parts);
+  const { registryIndex } = served[0] ?? { registryIndex: 0 };
+  const measurer = new SizingThread(registryIndex, config);
   return {
-    harness: new GgmlHarness({ devices, config, store, supportedModelTypes }),
+    harness: new GgmlHarness({ devices, config, store, supportedModelTypes, measurer }),
     ggml: { version: library.version, commit: library.commit },
     backends: library.backends,
     packages: enginePackages(),

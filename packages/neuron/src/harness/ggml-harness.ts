@@ -34,6 +34,8 @@ import { ModelLoader } from './load-model.ts';
 import { GrammarThread } from './grammar-thread.ts';
 import { loadOptionsOf } from './load-options.ts';
 import { contextMaxOf } from './loaded-model.ts';
+import { DeviceRooms } from './device-rooms.ts';
+import { ModelSizes, type ModelMeasurer } from './model-sizes.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
 import { ModelRegistry, type Lease } from './model-registry.ts';
 import { downloadingModel, nodeModelOf } from './node-model.ts';
@@ -52,11 +54,15 @@ export interface GgmlHarnessParts {
   readonly supportedModelTypes: readonly string[];
   /** By default from the model's folder, each on a thread of its own. */
   readonly loadPromptSide?: PromptSideLoader;
+  /** What a model would need of these devices; null: it is guessed from the size of its files. */
+  readonly measurer?: ModelMeasurer | null;
 }
 
 /** Images that may wait for a thread, over all requests. */
 const imageQueueMax = 1024;
 const imageThreadsMax = 4;
+/** A list of models waits for what is being found out about new ones, but not longer. */
+const sizeMsMax = 250;
 
 const newPreparer = (config: GgmlConfig): ImagePreparer => {
   const { decodedPixelsTotalMax } = defaultVisionLimits;
@@ -85,9 +91,13 @@ export class GgmlHarness implements Harness {
   readonly #preparer: ImagePreparer;
   readonly #grammars = new GrammarThread();
   readonly #loadPromptSide: PromptSideLoader;
+  readonly #sizes: ModelSizes | null;
+  readonly #rooms: DeviceRooms;
 
   constructor(parts: GgmlHarnessParts) {
-    const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk } = parts;
+    const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk, measurer = null } = parts;
+    this.#sizes = measurer === null ? null : new ModelSizes(measurer, config);
+    this.#rooms = new DeviceRooms(devices);
     const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
     this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
     const loader = new ModelLoader({
@@ -95,6 +105,7 @@ export class GgmlHarness implements Harness {
       config,
       loadPromptSide: this.#loadPromptSide,
       buildTrie: (table) => this.#grammars.trie(table),
+      sizes: this.#sizes,
     });
     this.devices = devices.map(({ info }) => info);
     this.#devices = devices;
@@ -108,11 +119,16 @@ export class GgmlHarness implements Harness {
     const known = await this.#catalogue.list();
     const ids = new Set(known.map(({ id }) => id));
     const loaded = this.#registry.loaded().flatMap(({ model }) => (ids.has(model.known.id) ? [] : [model.known]));
-    const onDisk = [...known, ...loaded].map((model) =>
+    const models = [...known, ...loaded];
+    const usable = models.filter(({ facts }) => facts.refusal === null);
+    const [sizes, roomBytes] = await Promise.all([this.#sizes?.known(usable, sizeMsMax), this.#roomBytes()]);
+    const onDisk = models.map((model) =>
       nodeModelOf(model, this.#registry.stateOf(model.id), {
         harness: this.name,
         devices: this.#devices,
-        contextMax: this.#config.context_max ?? null,
+        roomBytes,
+        config: this.#config,
+        size: sizes?.get(model.dir) ?? null,
         etaSecs: this.#registry.etaSecs(model),
       }),
     );
@@ -217,7 +233,20 @@ export class GgmlHarness implements Harness {
       ...sides.map((side) => side.close()),
       this.#preparer.close(),
       this.#grammars.close(),
+      this.#sizes?.close(),
     ]);
+  }
+
+  /** What a model could have of each device if the others went. */
+  async #roomBytes(): Promise<ReadonlyMap<Device, number>> {
+    const freeBytes = await this.#rooms.freeBytes();
+    const held = this.#registry.loaded();
+    return new Map(
+      [...freeBytes].map(([device, nBytes]) => {
+        const its = held.filter(({ model }) => model.device === device);
+        return [device, its.reduce((sum, { model }) => sum + model.loaded.bytes, nBytes)];
+      }),
+    );
   }
 
   #leased(known: KnownModel, signal: AbortSignal): AsyncGenerator<CompletionEvent, Lease> {

@@ -5,12 +5,14 @@ import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
 import type { TrieArrays, VocabularyTable } from '../sampling/grammar/vocabulary-trie.ts';
 import { Admission } from './admission.ts';
-import { isGguf } from '../model-files/gguf-file.ts';
+import { partsText, totalBytes } from '../model/memory-plan.ts';
 import type { WeightType } from '../model/weight-types.ts';
 import { weightBytes, type LoadOptions } from './load-options.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { refusedModel, type KnownModel } from './model-catalogue.ts';
-import { placeModel, type DeviceRoom } from './place-model.ts';
+import { defaultWeightType, leastParts, type ModelSizes } from './model-sizes.ts';
+import { placeModel, type DeviceRoom, type Need } from './place-model.ts';
+import { patchesMaxOf } from './read-vision-meta.ts';
 import type { PromptSide, PromptSideLoader } from './prompt-side.ts';
 
 export interface ModelLoaderParts {
@@ -19,6 +21,8 @@ export interface ModelLoaderParts {
   readonly loadPromptSide: PromptSideLoader;
   /** Off this thread and the device's. */
   readonly buildTrie: (table: VocabularyTable) => Promise<TrieArrays>;
+  /** Null: a model's need is guessed from the size of its files. */
+  readonly sizes: ModelSizes | null;
 }
 
 const roomOf = async (device: Device): Promise<DeviceRoom> => {
@@ -46,8 +50,10 @@ export class ModelLoader {
   readonly #config: GgmlConfig;
   readonly #loadPromptSide: PromptSideLoader;
   readonly #buildTrie: ModelLoaderParts['buildTrie'];
+  readonly #sizes: ModelSizes | null;
 
-  constructor({ devices, config, loadPromptSide, buildTrie }: ModelLoaderParts) {
+  constructor({ devices, config, loadPromptSide, buildTrie, sizes }: ModelLoaderParts) {
+    this.#sizes = sizes;
     this.#buildTrie = buildTrie;
     this.#devices = devices;
     this.#config = config;
@@ -62,10 +68,9 @@ export class ModelLoader {
   ): Promise<LoadedModel> {
     const { id, dir, facts } = known;
     if (facts.refusal !== null) throw refusedModel(id, facts.refusal);
-    // What is quantised on disk stays so unless a load asks for something else.
-    const weightType = options.weightType ?? (isGguf(dir) ? 'auto' : this.#config.quant);
-    const bytes = weightBytes(known.bytes, facts.weightType, weightType);
-    const device = await this.#place({ modelId: id, bytes, deviceIndex: options.deviceIndex });
+    const weightType = options.weightType ?? defaultWeightType(dir, this.#config);
+    const need = await this.#need(known, weightType);
+    const device = await this.#place({ modelId: id, ...need, deviceIndex: options.deviceIndex });
     onProgress({ fraction: 0, phase: 'tokenizer' });
     const side = await this.#loadPromptSide(dir, id);
     try {
@@ -76,7 +81,15 @@ export class ModelLoader {
     }
   }
 
-  async #place(need: Parameters<typeof placeModel>[0]): Promise<Device> {
+  async #need(known: KnownModel, weightType: WeightType): Promise<Pick<Need, 'bytes' | 'parts'>> {
+    if (this.#sizes === null) {
+      return { bytes: weightBytes(known.bytes, known.facts.weightType, weightType), parts: 'its weights' };
+    }
+    const least = leastParts(await this.#sizes.of(known, weightType), this.#config);
+    return { bytes: totalBytes(least), parts: partsText(least) };
+  }
+
+  async #place(need: Need): Promise<Device> {
     const index = placeModel(need, await Promise.all(this.#devices.map(roomOf)));
     const device = this.#devices.find(({ info }) => info.index === index);
     if (device === undefined) throw new Error(`device ${index} is not among the devices`);
@@ -102,7 +115,7 @@ export class ModelLoader {
         nSlots: config.parallel,
         chunkMax: config.prefill_chunk,
         draftMax: config.draft_max,
-        patchesMax: side.vision === null ? 0 : Math.floor(side.vision.maxPixels / side.vision.patchSize ** 2),
+        patchesMax: patchesMaxOf(side.vision),
         prefillStepMs: config.prefill_step_ms,
         vocabulary: side.thread.vocabulary.data,
         trie: await this.#buildTrie(side.thread.vocabulary.data),

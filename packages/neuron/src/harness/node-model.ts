@@ -1,33 +1,61 @@
 /** A model as `/models` shows it. Pure: what is known, its state, and how the devices are. */
-import type { Limit, NodeModel } from '@cortex/core';
+import type { GgmlConfig, NodeModel } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
+import { kvShareOf, needsFrom, partsText, planMemory, totalBytes, type MeasuredNeeds } from '../model/memory-plan.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { ModelState } from './model-registry.ts';
+import { expectedParts, leastParts, type KnownSize } from './model-sizes.ts';
 
 export interface NodeModelContext {
   readonly harness: string;
   readonly devices: readonly Device[];
-  /** The operator's limit in tokens; null: the model's own. */
-  readonly contextMax: number | null;
+  /** Bytes of each device that are free or held by models, which may go. */
+  readonly roomBytes: ReadonlyMap<Device, number>;
+  readonly config: GgmlConfig;
+  /** Null: not known yet. */
+  readonly size: KnownSize | null;
   readonly etaSecs: number | null;
 }
 
 const mb = 1024 * 1024;
-/** Of the one sequence that the expected memory has room for. Whole contexts would make every long one look too big. */
-const expectedTokens = 4096;
 
 const toMb = (bytes: number): number => Math.ceil(bytes / mb);
 
+/** A prompt leaves one token for the answer, an answer follows one token at least. */
 const limitOf = (context: number | null): Pick<NodeModel, 'limit'> => {
   if (context === null) return { limit: null };
-  const limit: Limit = { context };
-  return { limit };
+  const rest = Math.max(1, context - 1);
+  return { limit: { context, input: rest, output: rest } };
 };
 
 const least = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? (a ?? b) : Math.min(a, b);
+
+/** To three binary digits: what is free changes with every look, and may be a little less at the load. */
+const steady = (tokens: number): number => {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(tokens)) - 3);
+  return Math.floor(tokens / step) * step;
+};
+
+/** The longest context that a load could give it on the device with the most room. */
+const affordableContext = (needs: MeasuredNeeds, { config, devices, roomBytes }: NodeModelContext): number => {
+  const contextMax = Math.min(needs.contextMax, config.context_max ?? Infinity);
+  const contexts = devices
+    .filter(({ poisonedReason }) => poisonedReason === null)
+    .map((device) => {
+      const kvShare = kvShareOf(device.info.backend === 'cpu' ? 'host' : 'device');
+      const freeBytes = roomBytes.get(device) ?? 0;
+      const limits = { freeBytes, contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel, kvShare };
+      return planMemory(needsFrom(needs), limits).plan.contextMax;
+    });
+  const context = Math.max(...contexts);
+  if (contexts.length === 0 || context >= contextMax) return contextMax;
+  return steady(context);
+};
+
+const guessedTokens = 4096;
 
 type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'quant' | 'capabilities' | 'limit'>;
 
@@ -45,12 +73,37 @@ const placed = ({ known, device, loaded, side, weightType }: LoadedModel): Place
   ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
 });
 
-const servableOf = (known: KnownModel, state: ModelState, devices: readonly Device[]): NodeModel['servable'] => {
-  if (known.facts.refusal !== null) return { ok: false, reason: known.facts.refusal };
+/** Why no device could ever hold it as they are now. */
+const shortageOf = (needs: MeasuredNeeds, { config, devices, roomBytes }: NodeModelContext): string | null => {
+  const parts = leastParts(needs, config);
+  const bytes = totalBytes(parts);
+  const working = devices.filter(({ poisonedReason }) => poisonedReason === null);
+  if (working.some((device) => (roomBytes.get(device) ?? 0) >= bytes)) return null;
+  const rooms = working.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
+  return `it needs ${toMb(bytes)} MB (${partsText(parts)}), ${rooms.join(', ')}`;
+};
+
+const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContext): string | null => {
+  const { refusal } = known.facts;
+  if (refusal !== null) return refusal;
+  const { devices, size } = context;
   const its = state.kind === 'loaded' ? [state.model.device] : devices;
-  const working = its.some(({ poisonedReason }) => poisonedReason === null);
-  if (working) return { ok: true };
-  return { ok: false, reason: `its device is out of service: ${its[0]?.poisonedReason ?? 'there is none'}` };
+  if (its.every(({ poisonedReason }) => poisonedReason !== null)) {
+    return `its device is out of service: ${its[0]?.poisonedReason ?? 'there is none'}`;
+  }
+  if (size === null || (state.kind !== 'available' && state.kind !== 'failed')) return null;
+  return size.kind === 'broken' ? size.error.message : shortageOf(size.needs, context);
+};
+
+const servableOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel['servable'] => {
+  const reason = obstacle(known, state, context);
+  return reason === null ? { ok: true } : { ok: false, reason };
+};
+
+/** What it takes as it is used; of its files and its configuration as long as no more is known. */
+const neededBytes = ({ bytes, facts }: KnownModel, { size, config }: NodeModelContext): number => {
+  if (size?.kind === 'measured') return totalBytes(expectedParts(size.needs, config)) + size.needs.mappedBytes;
+  return bytes + facts.kvBytesPerToken * Math.min(guessedTokens, facts.contextMax ?? Infinity);
 };
 
 const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel, 'progress' | 'error'> => {
@@ -67,6 +120,11 @@ const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel,
   return {};
 };
 
+const contextOf = ({ facts }: KnownModel, context: NodeModelContext): number | null =>
+  context.size?.kind === 'measured'
+    ? affordableContext(context.size.needs, context)
+    : least(facts.contextMax, context.config.context_max ?? null);
+
 export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel => {
   const { facts } = known;
   const onDisk: Placed = {
@@ -74,18 +132,17 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
     devices: [],
     vram_used_mb: 0,
     capabilities: facts.hasVision ? ['text', 'vision'] : ['text'],
-    ...limitOf(least(facts.contextMax, context.contextMax)),
+    ...limitOf(contextOf(known, context)),
   };
-  const tokens = least(expectedTokens, facts.contextMax) ?? expectedTokens;
   return {
     id: known.id,
     harness: context.harness,
     status: state.kind,
     ...(state.kind === 'loaded' || state.kind === 'unloading' ? placed(state.model) : onDisk),
-    vram_needed_mb: toMb(known.bytes + facts.kvBytesPerToken * tokens),
+    vram_needed_mb: toMb(neededBytes(known, context)),
     tool_call: facts.toolCall,
     reasoning: facts.reasoning,
-    servable: servableOf(known, state, context.devices),
+    servable: servableOf(known, state, context),
     ...stateFields(state, context.etaSecs),
   };
 };

@@ -9,8 +9,10 @@ export interface DeviceRoom {
 
 export interface Need {
   readonly modelId: string;
-  /** What the weights take on the device. */
+  /** What it takes on the device at least. */
   readonly bytes: number;
+  /** What for, such as `weights 1000, KV cache 16`. */
+  readonly parts: string;
   /** The only device allowed; null: any. */
   readonly deviceIndex: number | null;
 }
@@ -19,7 +21,7 @@ const mb = 1024 * 1024;
 
 /**
  * The working device with the most free memory, the first of equals.
- * @throws CortexError `device_poisoned` when none works, `insufficient_vram` when the weights alone exceed its memory.
+ * @throws CortexError `device_poisoned` when none works, `insufficient_vram` when the need exceeds its memory.
  */
 export const placeModel = (need: Need, devices: readonly DeviceRoom[]): number => {
   const allowed = devices.filter(({ index }) => need.deviceIndex === null || index === need.deviceIndex);
@@ -35,7 +37,7 @@ export const placeModel = (need: Need, devices: readonly DeviceRoom[]): number =
   const [neededMb, freeMb] = [Math.ceil(need.bytes / mb), Math.floor(best.freeBytes / mb)];
   throw new CortexError(
     'insufficient_vram',
-    `${need.modelId} needs ${neededMb} MB for its weights; device ${best.index} has ${freeMb} MB free`,
+    `${need.modelId} needs ${neededMb} MB (${need.parts}); device ${best.index} has ${freeMb} MB free`,
     { facts: { model_id: need.modelId, needed_mb: neededMb, free_mb: freeMb } },
   );
 };

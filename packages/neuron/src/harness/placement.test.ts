@@ -37,7 +37,7 @@ describe('the place of a model', () => {
     { index: 1, freeBytes: 300, poisonedReason: null },
     { index: 2, freeBytes: 900, poisonedReason: 'hung' },
   ];
-  const need = { modelId: 'm', bytes: 50, deviceIndex: null };
+  const need = { modelId: 'm', bytes: 50, parts: 'weights 50', deviceIndex: null };
 
   it('is the working device with the most room, or the one allowed', () => {
     expect(placeModel(need, rooms)).toBe(1);

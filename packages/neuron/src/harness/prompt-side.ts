@@ -10,7 +10,8 @@ import { eosIds } from '../tokenizer/eos-ids.ts';
 import { readModelJson } from '../model-files/model-json.ts';
 import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 import type { Vocabulary } from '../tokenizer/vocabulary.ts';
-import { parseVisionMeta, type VisionMeta } from '../vision/vision-meta.ts';
+import type { VisionMeta } from '../vision/vision-meta.ts';
+import { readVisionMeta } from './read-vision-meta.ts';
 
 export interface PromptSide {
   readonly modelId: string;
@@ -55,18 +56,12 @@ const bannedIdsOf = (vocabulary: Vocabulary, vision: VisionMeta | null, eos: rea
 const thinkEnd = '</think>';
 
 export const loadPromptSide: PromptSideLoader = async (dir, modelId, { resizedPixelsMax } = {}) => {
-  const [config, generationConfig, preprocessor, processor, tokenizerConfig] = await Promise.all([
+  const [config, generationConfig, tokenizerConfig] = await Promise.all([
     readModelConfig(dir),
     readModelJson(anyJson, dir, 'generation_config.json'),
-    readModelJson(anyJson, dir, 'preprocessor_config.json'),
-    readModelJson(anyJson, dir, 'processor_config.json'),
     readTokenizerConfig(dir),
   ]);
-  const vision = parseVisionMeta({
-    config,
-    preprocessor: preprocessor ?? processor,
-    ...(resizedPixelsMax === undefined ? {} : { pixelsMax: resizedPixelsMax }),
-  });
+  const vision = await readVisionMeta(dir, config, resizedPixelsMax);
   const defaults = samplingDefaults(generationConfig);
   const thread = await PromptThread.load({ dir, name: `prompt ${modelId}` });
   try {

@@ -8,14 +8,11 @@ import { CausalModel } from './causal-model.ts';
 import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { largestSteps, measureNeeds } from './memory-needs.ts';
-import { planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
+import { kvShareOf, planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { planWeights, type WeightPlan } from './weight-plan.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
-
-/** Share of what the weights leave free that the KV cache may take when the operator names no size. */
-const kvShare = { host: 0.25, device: 0.8 } as const;
 
 /** Of recurrent states: one for each sequence, and one for drafts. */
 const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
@@ -115,7 +112,6 @@ class GgmlHost implements DeviceHost {
 
   /** @throws CortexError `insufficient_vram` with what is needed, by what, and what is free. */
   #plan(options: ModelOptions, arch: ArchModel, plans: readonly WeightPlan[]): MemoryPlan {
-    const isHost = this.#device.type === 'cpu';
     const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
     const kvType = kvTypeFor(this.#device, arch.caches, options.kvCacheType);
     const nStates = slotsOf(options);
@@ -126,7 +122,7 @@ class GgmlHost implements DeviceHost {
       contextMax: Math.min(arch.contextMax, options.contextMax ?? arch.contextMax),
       kvTokens: options.kvTokens,
       nSlots,
-      kvShare: isHost ? kvShare.host : kvShare.device,
+      kvShare: kvShareOf(this.#device.type === 'cpu' ? 'host' : 'device'),
     });
     if (decision.kind === 'short') throw shortage(decision, this.#device.name);
     return decision.plan;

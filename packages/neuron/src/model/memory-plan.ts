@@ -19,6 +19,32 @@ export interface MemoryNeeds {
   computeBytes(contextMax: number): number;
 }
 
+/** The same as plain data, for those who cannot measure. */
+export interface MeasuredNeeds extends Omit<MemoryNeeds, 'computeBytes'> {
+  /** Weights that are used where the system has mapped the file: memory that it can take back. */
+  readonly mappedBytes: number;
+  /** Tokens of one sequence that the model allows. */
+  readonly contextMax: number;
+  /** Intermediate results for some contexts, the shortest first and `contextMax` last. */
+  readonly compute: readonly { readonly tokens: number; readonly bytes: number }[];
+}
+
+/** Between what was measured in a straight line: graphs do not grow faster than their context. */
+export const needsFrom = (measured: MeasuredNeeds): MemoryNeeds => ({
+  ...measured,
+  computeBytes: (contextMax) => {
+    const { compute } = measured;
+    const above = compute.find(({ tokens }) => tokens >= contextMax) ?? compute.at(-1);
+    const below = compute.findLast(({ tokens }) => tokens < contextMax);
+    if (above === undefined || below === undefined || above === below) return above?.bytes ?? 0;
+    const share = (contextMax - below.tokens) / (above.tokens - below.tokens);
+    return Math.ceil(below.bytes + share * (above.bytes - below.bytes));
+  },
+});
+
+/** Share of what the rest leaves free that a KV cache may take when the operator names no size. */
+export const kvShareOf = (deviceKind: 'host' | 'device'): number => (deviceKind === 'host' ? 0.25 : 0.8);
+
 export interface MemoryLimits {
   readonly freeBytes: number;
   /** Tokens of one sequence that the model and the operator allow. */
@@ -98,6 +124,16 @@ export const planMemory = (needs: MemoryNeeds, limits: MemoryLimits): MemoryDeci
 
 const mb = (nBytes: number): number => Math.ceil(nBytes / 2 ** 20);
 
+/** Megabytes by part, such as `weights 1000, KV cache 16 for 256 tokens, computing 21`. */
+export const partsText = ({ weights, kv, state, compute, tower }: MemoryParts, kvTokens?: number): string =>
+  [
+    `weights ${mb(weights)}`,
+    `KV cache ${mb(kv)}${kvTokens === undefined ? '' : ` for ${kvTokens} tokens`}`,
+    ...(state === 0 ? [] : [`recurrent states ${mb(state)}`]),
+    `computing ${mb(compute)}`,
+    ...(tower === 0 ? [] : [`images ${mb(tower)}`]),
+  ].join(', ');
+
 /** What is needed, by what, and what is free. */
 export const shortage = (
   { plan, freeBytes }: Extract<MemoryDecision, { kind: 'short' }>,
@@ -105,13 +141,7 @@ export const shortage = (
 ): CortexError => {
   const { weights, kv, state, compute, tower } = plan.parts;
   const [needed, free] = [mb(totalBytes(plan.parts)), Math.floor(freeBytes / 2 ** 20)];
-  const named = [
-    `weights ${mb(weights)}`,
-    `KV cache ${mb(kv)} for ${plan.kvTokens} tokens`,
-    ...(state === 0 ? [] : [`recurrent states ${mb(state)}`]),
-    `computing ${mb(compute)}`,
-    ...(tower === 0 ? [] : [`images ${mb(tower)}`]),
-  ].join(', ');
+  const named = partsText(plan.parts, plan.kvTokens);
   return new CortexError('insufficient_vram', `${where}: ${needed} MB are needed (${named}), ${free} MB are free`, {
     facts: {
       needed_mb: needed,

@@ -1,0 +1,54 @@
+/**
+ * What models on disk need of a device, measured on a thread of its own: a large one takes some tenths of a second,
+ * and a file made to break what reads it must break neither the daemon nor a device.
+ */
+import type { GgmlConfig } from '@cortex/core';
+import type { MeasureOptions } from '../model/measure-checkpoint.ts';
+import type { MeasuredNeeds } from '../model/memory-plan.ts';
+import type { WeightType } from '../model/weight-types.ts';
+import { JobThread } from './job-thread.ts';
+import type { ModelMeasurer } from './model-sizes.ts';
+
+export type SizingJob = Omit<MeasureOptions, 'patchesMax'> & {
+  readonly registryIndex: number;
+  readonly resizedPixelsMax: number;
+};
+
+/** Of checkpoints, even on slow disks, the headers alone are read. */
+const jobMsMax = 60_000;
+
+export class SizingThread implements ModelMeasurer {
+  readonly #registryIndex: number;
+  readonly #config: GgmlConfig;
+  readonly #thread = new JobThread<SizingJob, MeasuredNeeds>({
+    url: new URL('./sizing-worker.ts', import.meta.url),
+    name: 'model-sizes',
+    work: 'models are being looked at',
+    jobsMax: 1024,
+    jobMsMax,
+  });
+
+  /** @param registryIndex the device asked about; others are taken to be of its kind. */
+  constructor(registryIndex: number, config: GgmlConfig) {
+    this.#registryIndex = registryIndex;
+    this.#config = config;
+  }
+
+  measure(dir: string, weightType: WeightType): Promise<MeasuredNeeds> {
+    const config = this.#config;
+    return this.#thread.run({
+      registryIndex: this.#registryIndex,
+      resizedPixelsMax: config.image_resized_pixels_max,
+      dir,
+      weightType,
+      kvCacheType: config.kv_cache_type,
+      nSlots: config.parallel,
+      chunkMax: config.prefill_chunk,
+      draftMax: config.draft_max,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#thread.close();
+  }
+}

@@ -1,0 +1,40 @@
+/** What a checkpoint on disk would need of a device, by the plan that a load makes. Nothing is allocated there. */
+import type { Device } from '@cortex/ggml';
+import { archOf } from '../arch/registry.ts';
+import type { ModelOptions } from './device-model.ts';
+import { kvTypeFor } from './kv-types.ts';
+import { measureNeeds } from './memory-needs.ts';
+import { cellAlignment, type MeasuredNeeds } from './memory-plan.ts';
+import { openCheckpoint } from './open-checkpoint.ts';
+import { planWeights } from './weight-plan.ts';
+
+export type MeasureOptions = Pick<ModelOptions, 'dir' | 'weightType' | 'kvCacheType' | 'nSlots' | 'chunkMax'> & {
+  readonly draftMax: number;
+  readonly patchesMax: number;
+};
+
+/** Contexts that graphs are measured for besides the model's own. */
+const contexts = [cellAlignment, 4096] as const;
+
+/** @throws CortexError `model_load_failed`, `unsupported_parameter` for what a load would refuse. */
+export const measureCheckpoint = async (device: Device, options: MeasureOptions): Promise<MeasuredNeeds> => {
+  using checkpoint = await openCheckpoint(options.dir);
+  const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+  const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
+  const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device });
+  const kvType = kvTypeFor(device, arch.caches, options.kvCacheType);
+  const { nSlots, draftMax } = options;
+  const nStates = nSlots + (draftMax > 0 ? 1 : 0);
+  const { computeBytes, ...fixed } = measureNeeds({ ...options, device, arch, plans, kvType, nStates });
+  const { contextMax } = arch;
+  const mapped = plans.flatMap(({ place }) => (place.kind === 'mapped' ? [place.bytes.nBytes] : []));
+  return {
+    ...fixed,
+    mappedBytes: mapped.reduce((sum, nBytes) => sum + nBytes, 0),
+    contextMax,
+    compute: [...contexts.filter((tokens) => tokens < contextMax), contextMax].map((tokens) => ({
+      tokens,
+      bytes: computeBytes(tokens),
+    })),
+  };
+};
