@@ -4,7 +4,7 @@ import type { CompletionEvent, RequestContext } from '@cortex/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { streamAnswer, type ChunkBuilder } from './answer-stream.ts';
 import { callerOf } from './caller.ts';
-import { noting, type InferenceRoute } from './call-record.ts';
+import { noting } from './call-record.ts';
 import type { RouteContext } from './context.ts';
 import type { ResponseIdentity } from './openai-chat-response.ts';
 import { streamUsageOf, type StreamUsage } from './running-usage.ts';
@@ -17,7 +17,6 @@ export interface CompletionOptions {
 }
 
 export interface CompletionAnswer {
-  readonly route: InferenceRoute;
   readonly idPrefix: string;
   start(context: RequestContext): AsyncIterable<CompletionEvent>;
   newBuilder(identity: ResponseIdentity, options: { readonly usage: StreamUsage }): ChunkBuilder;
@@ -33,7 +32,7 @@ export const answerCompletion = (
   answer: CompletionAnswer,
 ): Promise<object | undefined> => {
   const record = context.recordOf(request);
-  record.begin(answer.route, body.model, body.stream === true);
+  record.begin(body.model, body.stream === true);
   const identity: ResponseIdentity = {
     id: answer.idPrefix + randomUUID().replaceAll('-', ''),
     created: Math.floor(Date.now() / 1000),

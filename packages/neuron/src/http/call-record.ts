@@ -8,8 +8,8 @@ export class CallRecord {
   readonly startedMs = performance.now();
   /** As the client wrote it; only a model that accepted the request is safe as a metric's label. */
   model: string | null = null;
-  /** Set for inference only: its requests are what the metrics count. */
-  route: InferenceRoute | null = null;
+  /** Null for what is no inference: only its requests are what the metrics count. */
+  readonly route: InferenceRoute | null;
   stream = false;
   bodyBytesHeld = 0;
   accepted = false;
@@ -19,13 +19,13 @@ export class CallRecord {
   ttftMs: number | null = null;
   error: CortexError | null = null;
 
-  constructor(requestId: string) {
+  constructor(requestId: string, route: InferenceRoute | null) {
     this.requestId = requestId;
+    this.route = route;
   }
 
-  /** Inference for a model begins; from here on the request is counted. */
-  begin(route: InferenceRoute, model: string, stream: boolean): void {
-    this.route = route;
+  /** What it asks for is known. */
+  begin(model: string, stream: boolean): void {
     this.model = model;
     this.stream = stream;
   }

@@ -3,7 +3,7 @@ import { CortexError, type DeviceHealth, type Discovery, type Harness, type Heal
 import type { NodeModel, Version } from '@cortex/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { CallRecord } from './call-record.ts';
+import type { CallRecord, InferenceRoute } from './call-record.ts';
 import type { NeuronMetrics } from './metrics.ts';
 import type { RunningCalls } from './running-calls.ts';
 
@@ -30,6 +30,8 @@ export interface RouteContext extends ServerParts {
 export interface Route {
   readonly method: 'GET' | 'POST';
   readonly url: string;
+  /** Under which its requests are counted, however they end; absent for what is no inference. */
+  readonly inference?: InferenceRoute;
   /** The answer as plain data; undefined once the reply was taken over. What is thrown becomes the error. */
   handle(context: RouteContext, request: FastifyRequest, reply: FastifyReply): unknown;
 }

@@ -203,6 +203,18 @@ describe('GET /metrics', () => {
       expect(text).toContain(line);
   });
 
+  it('counts what is refused before its model is known, under the route it was sent to', async () => {
+    await using server = await startServer();
+    await post(server, '/v1/chat/completions', '{"model": "x", ');
+    await post(server, '/v1/embeddings', { model: 'plain', input: 7 });
+    await post(server, '/models/load', { model_id: 7 });
+    await until(() => server.log.filter((line) => line['status'] === 400).length === 3);
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    expect(text).toContain('neuron_requests_total{model="unknown",route="chat",outcome="error"} 1');
+    expect(text).toContain('neuron_requests_total{model="unknown",route="embeddings",outcome="error"} 1');
+    expect(text).toContain('neuron_request_errors_total{model="unknown",code="invalid_request"} 2');
+  });
+
   it('makes no series for names that only a client knows', async () => {
     await using server = await startServer();
     for (const model of ['invented-1', 'invented-2']) await post(server, '/v1/chat/completions', { ...hello, model });

@@ -48,6 +48,10 @@ const quietPaths = new Set(['/health', '/metrics', '/models', '/discovery', '/ve
 /** Still answered while shutting down. */
 const drainPaths = new Set(['/health', '/metrics', '/version', '/discovery', '/models', '/v1/models']);
 
+const inferenceRoutes = new Map(
+  routes.flatMap(({ url, inference }) => (inference === undefined ? [] : [[url, inference] as const])),
+);
+
 const pathOf = (request: FastifyRequest): string => request.routeOptions.url ?? 'unknown';
 
 const logCall = (context: RouteContext, request: FastifyRequest, reply: FastifyReply): void => {
@@ -144,7 +148,7 @@ export const createServer = (parts: ServerParts, options: ServerOptions): Neuron
     recordOf: (request) => {
       const known = records.get(request.raw);
       if (known !== undefined) return known;
-      const record = new CallRecord(request.id);
+      const record = new CallRecord(request.id, inferenceRoutes.get(pathOf(request)) ?? null);
       records.set(request.raw, record);
       return record;
     },

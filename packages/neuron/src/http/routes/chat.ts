@@ -7,10 +7,10 @@ import { ChatChunkBuilder, collectChat } from '../openai-chat-response.ts';
 export const chatRoute: Route = {
   method: 'POST',
   url: '/v1/chat/completions',
+  inference: 'chat',
   handle: (context, request, reply) => {
     const body = parseRequest(chatRequestSchema, request.body);
     return answerCompletion(context, request, reply, body, {
-      route: 'chat',
       idPrefix: 'chatcmpl-',
       start: (call) => context.harness.chat(body, call),
       newBuilder: (identity, options) => new ChatChunkBuilder(identity, options),

@@ -7,10 +7,10 @@ import { collectCompletion, CompletionChunkBuilder } from '../openai-completion-
 export const completionsRoute: Route = {
   method: 'POST',
   url: '/v1/completions',
+  inference: 'completions',
   handle: (context, request, reply) => {
     const body = parseRequest(completionRequestSchema, request.body);
     return answerCompletion(context, request, reply, body, {
-      route: 'completions',
       idPrefix: 'cmpl-',
       start: (call) => context.harness.complete(body, call),
       newBuilder: (identity, options) => new CompletionChunkBuilder(identity, options),

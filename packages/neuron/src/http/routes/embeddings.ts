@@ -12,10 +12,11 @@ const base64 = (vector: Float32Array): string => {
 export const embeddingsRoute: Route = {
   method: 'POST',
   url: '/v1/embeddings',
+  inference: 'embeddings',
   handle: async (context, request, reply): Promise<EmbeddingsResponse> => {
     const body = parseRequest(embeddingsRequestSchema, request.body);
     const record = context.recordOf(request);
-    record.begin('embeddings', body.model, false);
+    record.begin(body.model, false);
     const { vectors, promptTokens } = await context.calls.run(reply.raw, (signal) =>
       context.harness.embed(body, { signal, requestId: request.id, ...callerOf(request) }),
     );

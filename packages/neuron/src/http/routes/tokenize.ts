@@ -5,9 +5,10 @@ import type { Route } from '../context.ts';
 export const tokenizeRoute: Route = {
   method: 'POST',
   url: '/tokenize',
+  inference: 'tokenize',
   handle: (context, request, reply) => {
     const body = parseRequest(tokenizeRequestSchema, request.body);
-    context.recordOf(request).begin('tokenize', body.model, false);
+    context.recordOf(request).begin(body.model, false);
     return context.calls.run(reply.raw, () => context.harness.tokenize(body));
   },
 };
