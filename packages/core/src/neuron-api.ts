@@ -52,6 +52,9 @@ export const deviceHealthSchema = z.looseObject({
   vram_free_mb: nonNegative,
   utilization_pct: nonNegative.nullish(),
   temp_c: z.number().nullish(),
+  /** What the engine itself holds of native memory for this device, and in how many pieces. */
+  native_bytes: nonNegative.nullish(),
+  native_handles: nonNegative.nullish(),
   poisoned: z.boolean().default(false),
   /** Why it is poisoned, as the native library or the watchdog said. */
   poisoned_reason: z.string().nullish(),

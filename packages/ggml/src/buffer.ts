@@ -1,5 +1,6 @@
 /** Device memory that holds the data of all tensors of one context. */
 import type { Context } from './context.ts';
+import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
 import type { Tensor } from './tensor.ts';
 import { bufferUsages, type BufferUsage } from './types.ts';
@@ -32,6 +33,7 @@ export class Buffer implements Disposable {
     this.#ptr = ptr;
     this.nBytes = this.#native.ggml_backend_buffer_get_size(ptr);
     context.hasMemory = true;
+    noteHeld(this);
   }
 
   /** Bytes that `allocate` would take. */
@@ -80,6 +82,7 @@ export class Buffer implements Disposable {
     if (this.#ptr === null) return;
     this.#native.ggml_backend_buffer_free(this.#ptr);
     this.#ptr = null;
+    noteFreed(this);
     this.#context.hasMemory = false;
   }
 }

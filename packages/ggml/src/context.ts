@@ -3,6 +3,7 @@
  * made in it; their data belongs to a buffer or a graph allocator.
  */
 import { Graph } from './graph.ts';
+import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
 import { contiguousStrides, shapeOf, shapeText, Tensor } from './tensor.ts';
 import type { TensorType } from './types.ts';
@@ -16,6 +17,8 @@ export interface ContextSize {
 
 export class Context implements Disposable {
   readonly native: Native;
+  /** Its tensors' data is in buffers. */
+  readonly nBytes = 0;
   readonly #nTensorsMax: number;
   readonly #nNodesMax: number;
   #nTensors = 0;
@@ -32,6 +35,7 @@ export class Context implements Disposable {
     this.#nTensorsMax = nTensorsMax;
     this.#nNodesMax = nNodesMax;
     this.#ptr = ptr;
+    noteHeld(this);
   }
 
   assertAlive(): void {
@@ -77,5 +81,6 @@ export class Context implements Disposable {
     if (this.#ptr === null) return;
     this.native.ggml_free(this.#ptr);
     this.#ptr = null;
+    noteFreed(this);
   }
 }

@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import koffi from 'koffi';
+import { noteFreed, noteHeld } from './holdings.ts';
 import type { Pointer } from './native.ts';
 
 interface MemoryFunctions {
@@ -39,6 +40,7 @@ export class FileMapping implements Disposable {
     this.#functions = using;
     this.address = address;
     this.nBytes = nBytes;
+    noteHeld(this);
   }
 
   /** Null where files cannot be mapped. @throws Error when the file cannot be opened. */
@@ -75,6 +77,8 @@ export class FileMapping implements Disposable {
   [Symbol.dispose](): void {
     if (this.#nHolders === 0) return;
     this.#nHolders -= 1;
-    if (this.#nHolders === 0) this.#functions.munmap(this.address, this.nBytes);
+    if (this.#nHolders > 0) return;
+    this.#functions.munmap(this.address, this.nBytes);
+    noteFreed(this);
   }
 }

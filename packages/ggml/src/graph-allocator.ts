@@ -4,6 +4,7 @@
  */
 import { OutOfMemoryError, type BufferType } from './buffer.ts';
 import type { Graph } from './graph.ts';
+import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
 
 export class GraphAllocator implements Disposable {
@@ -17,6 +18,7 @@ export class GraphAllocator implements Disposable {
     this.#native = native;
     this.#type = type;
     this.#ptr = ptr;
+    noteHeld(this);
   }
 
   get #alive(): Pointer {
@@ -51,5 +53,6 @@ export class GraphAllocator implements Disposable {
     if (this.#ptr === null) return;
     this.#native.ggml_gallocr_free(this.#ptr);
     this.#ptr = null;
+    noteFreed(this);
   }
 }

@@ -1,7 +1,17 @@
 /** Shapes are refused before C sees them, handles die with what they belong to, and both sides agree on bytes. */
 import { describe, expect, it } from 'vitest';
 import { compute, cpu } from '../test/compute.ts';
-import { Buffer, Context, GraphAllocator, ggmlVersion, openLibrary, ops, ShapeError, tensorTypes } from './index.ts';
+import {
+  Buffer,
+  Context,
+  GraphAllocator,
+  ggmlVersion,
+  holdings,
+  openLibrary,
+  ops,
+  ShapeError,
+  tensorTypes,
+} from './index.ts';
 import type { Tensor } from './tensor.ts';
 
 const { f32, f16, i32, i64, q8_0, q4_K } = tensorTypes;
@@ -222,5 +232,19 @@ describe('handles', () => {
     expect(() => tensor.read(new Float32Array(5))).toThrow('bytes 0..20 of a tensor of 16');
     expect(() => tensor.read(new Float32Array(1), -4)).toThrow(RangeError);
     expect(() => ops.transpose(ctx, ctx.tensor(f32, [4, 2])).read(new Float32Array(8))).toThrow('is not contiguous');
+  });
+});
+
+describe('what is held', () => {
+  it('is counted from its making to its freeing, with the bytes of its data', () => {
+    const before = holdings();
+    const ctx = newContext();
+    ctx.tensor(f32, [1024]);
+    const buffer = Buffer.allocate(ctx, cpu().bufferType);
+    const allocator = new GraphAllocator(cpu().native, cpu().bufferType);
+    expect(holdings()).toEqual({ nHandles: before.nHandles + 3, nBytes: before.nBytes + buffer.nBytes });
+    expect(buffer.nBytes).toBeGreaterThanOrEqual(4096);
+    for (const held of [allocator, buffer, ctx, ctx]) held[Symbol.dispose]();
+    expect(holdings()).toEqual(before);
   });
 });

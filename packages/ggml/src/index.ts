@@ -6,6 +6,7 @@ export type { Device } from './device.ts';
 export { exitNow } from './exit-now.ts';
 export { FileMapping } from './file-mapping.ts';
 export { GraphAllocator } from './graph-allocator.ts';
+export { holdings, type Holdings } from './holdings.ts';
 export type { Graph } from './graph.ts';
 export {
   ggmlVersion,

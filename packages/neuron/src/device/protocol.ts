@@ -11,6 +11,7 @@ import type { VocabularyData } from '../tokenizer/vocabulary.ts';
 import type { MropePositions } from '../vision/mrope-positions.ts';
 import type {
   DeviceHostOptions,
+  DeviceMemory,
   ForwardOutput,
   ImageInput,
   LoadProgress,
@@ -95,7 +96,7 @@ export type DeviceJob =
 export interface DeviceAnswers {
   load: LoadedFacts;
   unload: null;
-  memory: { readonly freeBytes: number; readonly totalBytes: number };
+  memory: DeviceMemory;
   /** [nTokens, hidden] */
   encode_image: Float32Array;
   /** [rows, nLogits], empty for output 'none'. */

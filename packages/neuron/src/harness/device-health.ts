@@ -1,26 +1,27 @@
 /** A device's memory and whether it works, as `/health` shows them. */
 import type { DeviceHealth } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
+import type { DeviceMemory } from '../model/device-model.ts';
 
 const mb = 1024 * 1024;
 
-const healthOf = (device: Device, totalBytes: number, freeBytes: number): DeviceHealth => ({
+const healthOf = (device: Device, { totalBytes, freeBytes, held }: DeviceMemory): DeviceHealth => ({
   index: device.info.index,
   vram_used_mb: Math.round((totalBytes - freeBytes) / mb),
   vram_free_mb: Math.round(freeBytes / mb),
   poisoned: device.poisonedReason !== null,
   poisoned_reason: device.poisonedReason,
+  ...(held === undefined ? {} : { native_bytes: held.nBytes, native_handles: held.nHandles }),
 });
 
 /** A poisoned device has no memory that anybody could use. @throws what a working device throws. */
 export const deviceHealthOf = async (device: Device): Promise<DeviceHealth> => {
-  const allBytes = device.info.vram_total_mb * mb;
-  if (device.poisonedReason !== null) return healthOf(device, allBytes, 0);
+  const unusable = { totalBytes: device.info.vram_total_mb * mb, freeBytes: 0 };
+  if (device.poisonedReason !== null) return healthOf(device, unusable);
   try {
-    const { totalBytes, freeBytes } = await device.run({ kind: 'memory' });
-    return healthOf(device, totalBytes, freeBytes);
+    return healthOf(device, await device.run({ kind: 'memory' }));
   } catch (error) {
     if (device.poisonedReason === null) throw error;
-    return healthOf(device, allBytes, 0);
+    return healthOf(device, unusable);
   }
 };

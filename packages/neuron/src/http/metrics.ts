@@ -34,15 +34,22 @@ const deviceGauges = (registry: Registry, readDevices: DeviceReader): Refresh =>
   const free = make('neuron_device_vram_free_mb', 'Memory free on the device.');
   const utilization = make('neuron_device_utilization_pct', 'How busy the device is.');
   const temperature = make('neuron_device_temp_c', 'Temperature of the device.');
+  const nativeBytes = make('neuron_device_native_bytes', 'Native memory that the engine itself holds for the device.');
+  const nativeHandles = make(
+    'neuron_device_native_handles',
+    'Pieces of it: contexts, buffers, allocators, mapped files.',
+  );
   const poisoned = make('neuron_device_poisoned', '1 once the device has failed and takes no more work.');
   return async () => {
     const readings = await readDevices();
-    for (const one of [used, free, utilization, temperature, poisoned]) one.reset();
+    for (const one of [used, free, utilization, temperature, nativeBytes, nativeHandles, poisoned]) one.reset();
     for (const health of readings) {
       const device = String(health.index);
       used.set({ device }, health.vram_used_mb);
       free.set({ device }, health.vram_free_mb);
       poisoned.set({ device }, health.poisoned ? 1 : 0);
+      nativeBytes.set({ device }, health.native_bytes ?? 0);
+      nativeHandles.set({ device }, health.native_handles ?? 0);
       if (typeof health.utilization_pct === 'number') utilization.set({ device }, health.utilization_pct);
       if (typeof health.temp_c === 'number') temperature.set({ device }, health.temp_c);
     }

@@ -1,11 +1,18 @@
 /** An opened ggml device: the only door to models on it. Runs in the device's worker thread. */
 import { freemem } from 'node:os';
-import { openLibrary, OutOfMemoryError, type Backend, type Device } from '@cortex/ggml';
+import { holdings, openLibrary, OutOfMemoryError, type Backend, type Device } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel } from './causal-model.ts';
-import type { DeviceHost, DeviceHostOptions, DeviceModel, LoadProgress, ModelOptions } from './device-model.ts';
+import type {
+  DeviceHost,
+  DeviceHostOptions,
+  DeviceMemory,
+  DeviceModel,
+  LoadProgress,
+  ModelOptions,
+} from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { largestSteps, measureNeeds } from './memory-needs.ts';
 import { kvShareOf, planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
@@ -38,9 +45,10 @@ class GgmlHost implements DeviceHost {
   }
 
   /** ggml calls all of a host's memory free: there the system is asked. */
-  memory(): { freeBytes: number; totalBytes: number } {
+  memory(): DeviceMemory {
     const { freeBytes, totalBytes } = this.#device.memory();
-    return { freeBytes: this.#device.type === 'cpu' ? Math.min(freeBytes, freemem()) : freeBytes, totalBytes };
+    const isHost = this.#device.type === 'cpu';
+    return { freeBytes: isHost ? Math.min(freeBytes, freemem()) : freeBytes, totalBytes, held: holdings() };
   }
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {

@@ -160,9 +160,16 @@ export interface LoadProgress {
   readonly phase: string;
 }
 
+export interface DeviceMemory {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** What this process holds of native memory on the device's thread; absent where that cannot be told. */
+  readonly held?: { readonly nHandles: number; readonly nBytes: number };
+}
+
 /** An opened device: the only way to models on it. */
 export interface DeviceHost extends Disposable {
-  memory(): { readonly freeBytes: number; readonly totalBytes: number };
+  memory(): DeviceMemory;
   /** Yields between tensors so that the thread can serve other jobs. @throws CortexError `model_load_failed`, `insufficient_vram`. */
   loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel>;
 }
