@@ -63,6 +63,7 @@ const untilStarted = (child: ChildProcess): Promise<string> =>
       const url = /listening on (http:\/\/[\d.]+:\d+)/.exec(output)?.[1];
       if (url === undefined) return;
       clearTimeout(timer);
+      for (const stream of [child.stdout, child.stderr]) stream?.off('data', read).resume();
       resolve(url);
     };
     child.stdout?.on('data', read);
