@@ -4,7 +4,7 @@
  * that began later than the last unload has seen the memory free.
  */
 import { CortexError } from '@cortex/core';
-import { freeMb, residentsOn } from '../routing/memory.ts';
+import { freeMb, heldMb } from '../routing/memory.ts';
 import type { PlaceableSite } from '../routing/place-model.ts';
 import type { UnloadMode } from './events.ts';
 import type { FleetData, ModelRecord, NodeRecord, Operation, Plan } from './fleet-data.ts';
@@ -143,13 +143,22 @@ export const freeOn = (node: NodeRecord, devices: readonly number[]): number =>
     0,
   );
 
+/** With every model gone from them; what a node says of those may be more than its devices hold. */
+const mostOn = (node: NodeRecord, devices: readonly number[]): number =>
+  node.devices.reduce((sum, device) => {
+    if (!devices.includes(device.index)) return sum;
+    let mb = Math.max(0, freeMb(node, device));
+    for (const model of node.models.values()) mb += heldMb(model, device.index);
+    return sum + Math.min(mb, device.totalMb);
+  }, 0);
+
 export const failPlan = (data: FleetData, plan: Plan, error: CortexError): void => {
   const { node, fit } = plan;
   dropPlan(data, plan);
   node.freedMs = data.nowMs;
   const { devices } = fit;
-  const shared = devices.some((device) => residentsOn(node, device) > 0);
-  const evictable = shared ? { mb: freeOn(node, devices), devices } : null;
+  const mb = freeOn(node, devices);
+  const evictable = mostOn(node, devices) > mb ? { mb, devices } : null;
   data.book.failed(plan.modelId, node.name, error, evictable, data.nowMs);
   data.notice({ kind: 'load_failed', node: node.name, model: plan.modelId, error });
   if (node.reach === 'up') data.poll(node.name);
