@@ -36,6 +36,8 @@ export interface NodeRecord extends Mutable<Omit<NodeView, 'name' | 'models' | '
   /** Models unloaded since the node started. */
   cycles: number;
   defragDue: boolean;
+  /** It has been drained, and that was said. */
+  drained: boolean;
 }
 
 export interface Plan {
@@ -217,6 +219,7 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   uptimeSecs: null,
   cycles: 0,
   defragDue: false,
+  drained: false,
 });
 
 const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => ({

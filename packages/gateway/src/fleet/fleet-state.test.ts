@@ -358,6 +358,20 @@ describe('making room', () => {
     expect(fleet.loadedOn('one')).toEqual(['big']);
   });
 
+  it('gives up with the words of the node where eviction cannot bring more, and does not call the model unknown', () => {
+    const models = [
+      { id: 'claims-nothing', mb: 0 },
+      { id: 'big', mb: 20_000, claimsMb: 1000 },
+    ];
+    const fleet = settled([{ name: 'one', deviceMb: [16_000], models, loaded: ['claims-nothing'] }]);
+    const ticket = fleet.request('big');
+    fleet.run(3000);
+    expect(fleet.endings.get(ticket)).toMatchObject({
+      error: { code: 'insufficient_vram', message: expect.stringContaining('out of memory') },
+    });
+    expect(fleet.unloads).toEqual([]);
+  });
+
   it('spares the others when a load was refused only because another gateway was quicker', () => {
     const models = [a, { ...b, claimsMb: b.mb }, c];
     const fleet = settled([{ name: 'one', deviceMb: [16_000], models, loaded: ['c'] }]);
@@ -634,6 +648,30 @@ describe('draining a node', () => {
     expect(fleet.ending(before)).toBe('grant one');
     for (const ticket of [...running.slice(1), before]) fleet.release(ticket);
     expect(fleet.notices.at(-1)).toEqual({ kind: 'drained', node: 'one' });
+  });
+
+  it('has not ended while a load there is waited for by who came before', () => {
+    const fleet = settled([one()]);
+    const before = fleet.request('a');
+    fleet.run(1000);
+    fleet.handle({ kind: 'drain', node: 'one' });
+    const said = (): number => fleet.notices.filter(({ kind }) => kind === 'drained').length;
+    fleet.run(8000);
+    expect([fleet.ending(before), said()]).toEqual(['grant one', 0]);
+    fleet.release(before);
+    expect(said()).toBe(1);
+    fleet.run(5000);
+    expect(said()).toBe(1);
+  });
+
+  it('has ended as soon as nobody waits any more', () => {
+    const fleet = settled([one()]);
+    const before = fleet.request('a');
+    fleet.run(1000);
+    fleet.handle({ kind: 'drain', node: 'one' });
+    fleet.cancel(before);
+    fleet.run(1000);
+    expect(fleet.notices.map(({ kind }) => kind)).toContain('drained');
   });
 
   it('loads its models elsewhere for those who come later', () => {

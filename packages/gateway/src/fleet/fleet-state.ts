@@ -10,6 +10,7 @@ import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
 import { isPinned } from '../routing/residency.ts';
 import { applyPoll } from './apply-poll.ts';
 import type { LeaseOutcome, RouteRequest, Target } from './contract.ts';
+import { inFlightOn, noticeDrained } from './drains.ts';
 import type { FleetEffect, FleetEvent, PollResult } from './events.ts';
 import type { FleetConfig } from './fleet-config.ts';
 import { FleetData, type ModelRecord, type NodeRecord } from './fleet-data.ts';
@@ -186,7 +187,7 @@ export class FleetState {
     entry.leases -= 1;
     entry.lastUsedMs = data.nowMs;
     this.#learn(entry, outcome);
-    this.#noticeDrained(entry.node);
+    noticeDrained(data, entry.node);
     for (const plan of data.plans.values()) if (plan.victims.has(entry)) advancePlan(data, plan);
     serveAndPlace(data);
   }
@@ -219,18 +220,15 @@ export class FleetState {
     if (node === undefined || node.drainedFrom !== null) return;
     node.drainedFrom = data.lastTicket + 1;
     data.notice({ kind: 'draining', node: name, inFlight: inFlightOn(node) });
-    this.#noticeDrained(node);
+    noticeDrained(data, node);
     serveAndPlace(data);
-  }
-
-  #noticeDrained(node: NodeRecord): void {
-    if (node.drainedFrom !== null && inFlightOn(node) === 0) this.#data.notice({ kind: 'drained', node: node.name });
   }
 
   #undrain(name: string): void {
     const node = this.#data.nodes.get(name);
     if (node === undefined || node.drainedFrom === null) return;
     node.drainedFrom = null;
+    node.drained = false;
     this.#data.notice({ kind: 'undrained', node: name });
     serveAndPlace(this.#data);
   }
@@ -305,6 +303,7 @@ export class FleetState {
     for (const plan of data.plans.values()) tickPlan(data, plan);
     unloadIdle(data);
     serveAndPlace(data);
+    for (const node of data.nodes.values()) noticeDrained(data, node);
     tellProgress(data, null);
     noticeProgress(data);
   }
@@ -332,12 +331,6 @@ const loseWorkOn = (data: FleetData, node: NodeRecord, reason: string): void => 
   const error = new CortexError('upstream_disconnected', reason);
   for (const operation of data.operations.values())
     if (operation.entry.node === node) unloadFailed(data, operation.id, error);
-};
-
-const inFlightOn = (node: NodeRecord): number => {
-  let total = 0;
-  for (const record of node.models.values()) total += record.leases;
-  return total;
 };
 
 /** Those who wait for it waited for this load. */

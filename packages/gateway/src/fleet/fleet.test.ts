@@ -208,7 +208,7 @@ describe('nodes', () => {
     });
     await vi.waitFor(() => expect(reach(fleet, 'odd')).toBe('down'), { timeout: 3000 });
     expect(fleet.snapshot().nodes[0]?.down_reason).toMatch(reason);
-    expect(reach(fleet, 'sane')).toBe('up');
+    await vi.waitFor(() => expect(reach(fleet, 'sane')).toBe('up'), { timeout: 3000 });
   });
 
   it('that never answer are down after the timeout', async () => {
