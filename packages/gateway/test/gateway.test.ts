@@ -160,6 +160,34 @@ describe('the gateway over its fleet', () => {
     expect(node.store.loaded).toEqual(['m']);
   });
 
+  it('makes room again for a model whose node gave its memory to another meanwhile', async () => {
+    const node = await neuron('a', [
+      newModel('m', { status: 'loaded', vram_mb: 9000 }),
+      newModel('n', { vram_mb: 9000 }),
+    ]);
+    const gateway = await start([node]);
+    await nodesUp(gateway, 1);
+    // As another gateway would: by the next look all is known.
+    await node.store.unload({ model_id: 'm' });
+    await node.store.load({ model_id: 'n' });
+    node.faults.push({ kind: 'status', status: 503, code: 'insufficient_vram' });
+    expect(await ask(gateway.url, 'chat', 'whole')).toEqual({ kind: 'answered', complete: true });
+    expect(node.store.loaded).toEqual(['n', 'm']);
+  });
+
+  it('leaves an engine and its model in service that lacks a path', async () => {
+    const engine = await neuron('vllm', loaded());
+    const gateway = await start(
+      [],
+      `[circuit]\nfailures = 1\n[[upstreams]]\nname = "vllm"\nendpoint = "${engine.url}/v1"\n`,
+    );
+    await nodesUp(gateway, 1);
+    engine.faults.push({ kind: 'status', status: 404, code: '', message: 'Not Found' });
+    expect(await ask(gateway.url, 'completions', 'whole')).toMatchObject({ status: 502, code: 'upstream_error' });
+    const route = await get(`${gateway.url}/api/route?model=m`);
+    expect(route).toMatchObject({ action: 'forward', chosen: 'vllm' });
+  });
+
   it('says that there is no such model once its only node has lost it', async () => {
     const node = await neuron('a', loaded());
     const gateway = await start([node], '', '');

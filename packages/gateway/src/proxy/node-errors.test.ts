@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { CortexError } from '@cortex/core';
-import { failsOver, fromAnswer, fromErrorMember, fromTransport, outcomeOf, retryAfterSecs } from './node-errors.ts';
+import {
+  failsOver,
+  fromAnswer,
+  fromErrorMember,
+  fromTransport,
+  isStaleView,
+  outcomeOf,
+  retryAfterSecs,
+} from './node-errors.ts';
 
 const broken = (code: string): Error => Object.assign(new Error('broke'), { code });
 
@@ -61,10 +69,27 @@ describe('fromAnswer', () => {
     });
   });
 
-  it('takes the bare 404 of another engine for a model it does not have', () => {
-    const error = fromAnswer(404, '{"detail":"Not Found"}', 'a');
-    expect(error.code).toBe('upstream_error');
-    expect(outcomeOf(error)).toMatchObject({ kind: 'failed', error: { code: 'model_not_found' } });
+  it.each(['{"object":"error","message":"The model `x` does not exist.","code":404}', '{"error":"model x not found"}'])(
+    'takes the 404 of another engine for a model it does not have where it says so: %s',
+    (body) => {
+      const error = fromAnswer(404, body, 'a');
+      expect(error.code).toBe('upstream_error');
+      expect(outcomeOf(error)).toMatchObject({ kind: 'failed', error: { code: 'model_not_found' } });
+    },
+  );
+
+  it.each(['{"detail":"Not Found"}', 'page not found', '<html>', '{"error":{"message":"Not Found","code":404}}'])(
+    'blames neither the engine nor its model for a path that it does not serve: %s',
+    (body) => {
+      const error = fromAnswer(404, body, 'a');
+      expect([error.code, failsOver(error), isStaleView(error)]).toEqual(['upstream_error', true, false]);
+      expect(outcomeOf(error)).toEqual({ kind: 'client' });
+    },
+  );
+
+  it('takes a node without room for a model that was loaded there for one that has changed', () => {
+    const error = fromAnswer(503, JSON.stringify(new CortexError('insufficient_vram', 'x').toBody()), 'a');
+    expect([isStaleView(error), failsOver(error)]).toEqual([true, true]);
   });
 
   it('tells the fleet that a node is full, and still asks another', () => {

@@ -70,9 +70,10 @@ const nodesOwnTrouble: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 /** For engines that know no codes of ours. */
-const codeForStatus = (status: number): ErrorCode => {
+const codeForStatus = (status: number, message: unknown): ErrorCode => {
   if (status === 400 || status === 422) return 'invalid_request';
-  if (status === 404) return 'model_not_found';
+  // Engines without, say, `/v1/completions` answer so too, of which their models are not to blame.
+  if (status === 404) return typeof message === 'string' && /model/i.test(message) ? 'model_not_found' : 'not_found';
   if (status === 413) return 'request_too_large';
   if (status === 429) return 'rate_limit_exceeded';
   if (status === 503) return 'overloaded';
@@ -86,8 +87,8 @@ const codeForStatus = (status: number): ErrorCode => {
  */
 export const fromErrorMember = (member: unknown, status: number, node: string, retryAfter?: number): CortexError => {
   const error = isObject(member) ? member : {};
-  const known = isErrorCode(error['code']) ? error['code'] : codeForStatus(status === 0 ? 502 : status);
   const message = [error['message'], member].find((text) => typeof text === 'string' && text !== '');
+  const known = isErrorCode(error['code']) ? error['code'] : codeForStatus(status === 0 ? 502 : status, message);
   const text = typeof message === 'string' ? message : `node ${node} answered ${status === 0 ? 'an error' : status}`;
   const isOwnTrouble = nodesOwnTrouble.has(known);
   return new CortexError(isOwnTrouble ? 'upstream_error' : known, text, {
@@ -145,13 +146,22 @@ const tellsOfNode: ReadonlySet<ErrorCode> = new Set([
   'insufficient_vram',
 ]);
 
-/** The node does not have, or just gives up, a model that the fleet took for loaded there: no sign of ill health. */
-const staleViewOf = ({ code, cause }: CortexError): CortexError | null => {
-  const isStale = code === 'upstream_error' && cause instanceof CortexError;
-  return isStale && (cause.code === 'model_not_found' || cause.code === 'model_busy') ? cause : null;
+const causeOf = ({ code, cause }: CortexError): CortexError | null =>
+  code === 'upstream_error' && cause instanceof CortexError ? cause : null;
+
+/**
+ * The node does not have, just gives up, or has no room to load again a model that the fleet took for loaded there: no
+ * sign of ill health.
+ */
+const staleViewOf = (error: CortexError): CortexError | null => {
+  if (error.code === 'insufficient_vram') return error;
+  const cause = causeOf(error);
+  return cause?.code === 'model_not_found' || cause?.code === 'model_busy' ? cause : null;
 };
 
 export const isStaleView = (error: CortexError): boolean => staleViewOf(error) !== null;
 
 export const outcomeOf = (error: CortexError): LeaseOutcome =>
-  tellsOfNode.has(error.code) ? { kind: 'failed', error: staleViewOf(error) ?? error } : { kind: 'client' };
+  tellsOfNode.has(error.code) && causeOf(error)?.code !== 'not_found'
+    ? { kind: 'failed', error: staleViewOf(error) ?? error }
+    : { kind: 'client' };
