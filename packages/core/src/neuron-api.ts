@@ -100,6 +100,13 @@ export const limitSchema = z.looseObject({
 });
 export type Limit = z.infer<typeof limitSchema>;
 
+/** While loading: 0..1, what is being done, and an estimate from earlier loads. */
+export const loadProgressSchema = z.looseObject({
+  fraction: z.number().min(0).max(1),
+  phase: z.string(),
+  eta_secs: nonNegative.nullish(),
+});
+
 export const nodeModelSchema = z.looseObject({
   id: z.string().min(1),
   harness: z.string(),
@@ -116,10 +123,7 @@ export const nodeModelSchema = z.looseObject({
   tool_call: z.boolean().nullish(),
   reasoning: z.boolean().nullish(),
   servable: z.looseObject({ ok: z.boolean(), reason: z.string().nullish() }),
-  /** While loading: 0..1, what is being done, and an estimate from earlier loads. */
-  progress: z
-    .looseObject({ fraction: z.number().min(0).max(1), phase: z.string(), eta_secs: nonNegative.nullish() })
-    .nullish(),
+  progress: loadProgressSchema.nullish(),
   error: z.string().nullish(),
 });
 export type NodeModel = z.infer<typeof nodeModelSchema>;

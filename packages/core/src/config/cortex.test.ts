@@ -43,6 +43,14 @@ describe('cortex.toml', () => {
       expect(() => endpoint(wrong)).toThrow(/cortex\.toml:3: neurons\[0\]\.endpoint: expected http/);
   });
 
+  it('takes the /v1 of a base URL off upstreams', () => {
+    const upstream = (url: string): string | undefined =>
+      read(`[[upstreams]]\nname = "a"\nendpoint = "${url}"`).upstreams[0]?.endpoint;
+    expect(upstream('http://10.0.0.9:8000/v1/')).toBe('http://10.0.0.9:8000');
+    expect(upstream('https://host/openai/v1')).toBe('https://host/openai');
+    expect(upstream('https://host/v1beta')).toBe('https://host/v1beta');
+  });
+
   it('refuses two nodes of one name, also across neurons and upstreams', () => {
     const neuron = '[[neurons]]\nname = "a"\nendpoint = "http://x"\n';
     expect(() => read(neuron + neuron)).toThrow(/neurons\[1\]\.name: a second node is called a/);

@@ -140,7 +140,8 @@ const neuronSchema = z.strictObject({
 const upstreamSchema = z.strictObject({
   name: nodeName.describe('Its name, unlike that of any neuron.').meta({ examples: ['vllm'] }),
   endpoint: endpointSchema
-    .describe('Base URL, /v1 left out: any OpenAI-compatible server (vLLM, SGLang, llama-server, another cortex).')
+    .transform((url) => url.replace(/\/v1$/, ''))
+    .describe('Base URL, with /v1 or without: any OpenAI-compatible server (vLLM, llama-server, another cortex).')
     .meta({ examples: ['http://10.0.0.9:8000'] }),
   api_key: z
     .string()

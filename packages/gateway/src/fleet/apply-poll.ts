@@ -66,6 +66,7 @@ const applyFacts = (data: FleetData, record: ModelRecord, polled: PolledModel): 
   const profile = data.profiles.get(record.id);
   const capabilities = polled.capabilities ?? profile?.capabilities ?? null;
   record.harness = polled.harness;
+  record.cold = polled.cold ?? null;
   record.vramNeededMb = polled.vram_needed_mb ?? null;
   record.capabilities = capabilities;
   record.maySee = capabilities === null || capabilities.includes('vision');

@@ -22,6 +22,8 @@ export interface PolledModel extends Pick<
   | 'error'
 > {
   readonly capabilities: readonly string[] | null;
+  /** Of another gateway's model: what that one has yet to load. */
+  readonly cold?: 'loading' | 'available' | null;
 }
 
 /** One look at a node. Memory is read after the models, so it holds whatever is reported loaded. */

@@ -226,6 +226,7 @@ const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => (
   id,
   node,
   status: 'available',
+  cold: null,
   operation: null,
   harness: null,
   devices: [],

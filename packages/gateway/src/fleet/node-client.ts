@@ -73,6 +73,8 @@ const listed = (model: ListedModel): PolledModel => ({
   tool_call: model.tool_call ?? null,
   reasoning: model.reasoning ?? null,
   servable: { ok: true },
+  progress: model.progress ?? null,
+  cold: model.state === 'loading' || model.state === 'available' ? model.state : null,
 });
 
 const noLifecycle = (): Promise<never> => Promise.reject(new TypeError('other engines have no lifecycle'));

@@ -100,6 +100,7 @@ const hasFreeSlot = (data: FleetData, modelId: string): boolean => {
 const loadedWhereWanted = (data: FleetData, waiter: Waiter): string | null => {
   for (const record of recordsOf(data, waiter.modelId)) {
     const { node, status, operation, closingFor } = record;
+    if (record.cold !== null) continue;
     if (waiter.onlyNode !== null && node.name !== waiter.onlyNode) continue;
     if (node.reach === 'up' && status === 'loaded' && operation === null && closingFor === null) return node.name;
   }

@@ -113,6 +113,11 @@ const refuseUnload = (
   }
   if (copies.length > 0) return null;
   const state = describeModel(data.topology, modelId)?.state ?? 'not loaded';
+  const engines = (data.byModel.get(modelId) ?? []).filter((record) => record.node.kind === 'upstream');
+  if (state === 'loaded' && engines.length > 0) {
+    const names = engines.map((record) => record.node.name).join(', ');
+    return new CortexError('model_not_found', `'${modelId}' is only on ${names}, which unloads nothing for a gateway.`);
+  }
   return new CortexError('model_not_found', `'${modelId}' is ${state}${node === null ? '' : ` on ${node}`}.`);
 };
 

@@ -8,6 +8,7 @@ import { resolveModel } from './resolve-model.ts';
 import type { ModelOnNode, NodeView, Topology } from './topology.ts';
 
 const stateOf = (entry: ModelOnNode): ModelState => {
+  if (entry.cold !== null) return entry.cold;
   if (entry.operation === 'load' || entry.status === 'loading') return 'loading';
   return entry.status === 'loaded' && entry.operation === null && !entry.poisoned ? 'loaded' : 'available';
 };
@@ -30,7 +31,7 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 const counts = (entry: ModelOnNode, profile: ModelProfile | undefined): boolean =>
   entry.node.reach === 'up' &&
   entry.servable &&
-  (stateOf(entry) !== 'available' || isFeasible(entry.node, profile, entry));
+  (stateOf(entry) !== 'available' || entry.cold !== null || isFeasible(entry.node, profile, entry));
 
 type Place = CatalogueModel['nodes'][number];
 

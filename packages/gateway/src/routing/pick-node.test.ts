@@ -43,6 +43,13 @@ describe('of the nodes that have a model', () => {
     expect(chosen([slow, fast, having('new')])).toBe('new');
   });
 
+  it('one that has it loaded is chosen before one behind another gateway, which has yet to load it', () => {
+    const cold = having('cold', { cold: 'available' }, { kind: 'upstream' });
+    expect(chosen([cold, having('warm', { leases: 3, maxInFlight: 4 })])).toBe('warm');
+    expect(chosen([cold, having('warm', { leases: 4, maxInFlight: 4 })])).toBe('cold');
+    expect(chosen([cold, having('warm', { leases: 3, maxInFlight: 4 })], { affinity: cold })).toBe('warm');
+  });
+
   it('alike in all, the one chosen longest ago is chosen', () => {
     expect(chosen([having('a', { lastGrant: 7 }), having('b', { lastGrant: 3 }), having('c', { lastGrant: 5 })])).toBe(
       'b',

@@ -4,7 +4,8 @@
  * window moving on with each request: each look at a node is a cache miss, and among `windowSize` there is always one
  * about as idle as the idlest of all (Mitzenmacher, The Power of Two Choices, 1996).
  *
- * Least loaded is (our leases + requests of others) / slots. A conversation goes back to the node that holds its
+ * Least loaded is (our leases + requests of others) / slots; a copy that another gateway has yet to load counts as
+ * busier than any. A conversation goes back to the node that holds its
  * prefix while that node has a free slot and is at most `affinitySlack` of its slots busier than the least loaded one:
  * the prefill saved outweighs a little less room, not a queue. Equal choices go to the faster decoder, an unmeasured
  * one first, and then to whoever was chosen longest ago.
@@ -25,6 +26,9 @@ export interface PickInput {
 
 /** How much busier, in parts of its slots, the node with the prefix may be. */
 const affinitySlack = 0.5;
+
+/** What a load behind another gateway weighs, in parts of all slots: more than a warm copy's last free one and the slack. */
+const coldLoad = 2;
 
 /** Nodes compared with each other before the best of them is taken. */
 const windowSize = 64;
@@ -75,7 +79,8 @@ export const judge = (entry: ModelOnNode, input: PickInput): Verdict => {
   return entry.leases >= entry.maxInFlight ? 'full' : 'eligible';
 };
 
-const loadOf = (entry: ModelOnNode): number => (entry.leases + entry.foreign) / entry.maxInFlight;
+const loadOf = (entry: ModelOnNode): number =>
+  (entry.leases + entry.foreign) / entry.maxInFlight + (entry.cold === null ? 0 : coldLoad);
 
 const speedOf = (entry: ModelOnNode): number => entry.decodeTokS ?? Infinity;
 
@@ -131,7 +136,8 @@ type Wording = (entry: ModelOnNode, input: PickInput) => string;
 const eligible: Wording = (entry, input) => {
   const others = entry.foreign > 0 ? ` and ${entry.foreign} of others` : '';
   const prefix = entry.node === input.affinity ? ', holds the prefix' : '';
-  return `model loaded, ${entry.leases} of ${entry.maxInFlight} in flight${others}${prefix}`;
+  const state = entry.cold === null ? 'model loaded' : 'its own gateway loads it';
+  return `${state}, ${entry.leases} of ${entry.maxInFlight} in flight${others}${prefix}`;
 };
 
 const wordings: Readonly<Record<Verdict, Wording>> = {

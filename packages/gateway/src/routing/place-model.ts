@@ -102,6 +102,7 @@ const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
   if (entry.operation === 'load' || entry.status === 'loading') return { kind: 'coming', reason: 'model loading' };
   if (entry.operation === 'unload' || entry.status === 'unloading') return later('model unloading');
   if (entry.status !== 'loaded') return null;
+  if (entry.cold !== null) return never('its own gateway loads it when it is asked for');
   if (entry.poisoned) return never(`device ${entry.devices.join(', ')} poisoned`);
   return later('has it loaded, and makes room for another');
 };

@@ -33,6 +33,8 @@ export interface ModelOnNode {
   readonly id: string;
   readonly node: NodeView;
   readonly status: NodeModel['status'];
+  /** Behind another gateway, which has yet to load it: a request may go there, but a warm copy is better. */
+  readonly cold: 'loading' | 'available' | null;
   /** What this gateway is having done to it; the poll's `status` may lag behind. */
   readonly operation: 'load' | 'unload' | null;
   readonly harness: string | null;

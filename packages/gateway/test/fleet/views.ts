@@ -58,6 +58,7 @@ const entryView = (id: string, node: NodeView, facts: EntryFacts): ModelOnNode =
   id,
   node,
   status: 'loaded',
+  cold: null,
   operation: null,
   harness: 'ggml',
   devices: facts.status === undefined || facts.status === 'loaded' ? [0] : [],
