@@ -12,6 +12,9 @@ const listen = (text: string): unknown => read(`[gateway]\nlisten = "${text}"`).
 const endpoint = (text: string): string | undefined =>
   read(`[[neurons]]\nname = "a"\nendpoint = "${text}"`).neurons[0]?.endpoint;
 
+const upstreamEndpoint = (url: string): string | undefined =>
+  read(`[[upstreams]]\nname = "a"\nendpoint = "${url}"`).upstreams[0]?.endpoint;
+
 const hash = (text: string): string | undefined => read(`[[keys]]\nname = "a"\nhash = "${text}"`).keys[0]?.hash;
 
 describe('cortex.toml', () => {
@@ -44,11 +47,9 @@ describe('cortex.toml', () => {
   });
 
   it('takes the /v1 of a base URL off upstreams', () => {
-    const upstream = (url: string): string | undefined =>
-      read(`[[upstreams]]\nname = "a"\nendpoint = "${url}"`).upstreams[0]?.endpoint;
-    expect(upstream('http://10.0.0.9:8000/v1/')).toBe('http://10.0.0.9:8000');
-    expect(upstream('https://host/openai/v1')).toBe('https://host/openai');
-    expect(upstream('https://host/v1beta')).toBe('https://host/v1beta');
+    expect(upstreamEndpoint('http://10.0.0.9:8000/v1/')).toBe('http://10.0.0.9:8000');
+    expect(upstreamEndpoint('https://host/openai/v1')).toBe('https://host/openai');
+    expect(upstreamEndpoint('https://host/v1beta')).toBe('https://host/v1beta');
   });
 
   it('refuses two nodes of one name, also across neurons and upstreams', () => {
