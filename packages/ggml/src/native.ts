@@ -53,6 +53,7 @@ export interface BaseFunctions {
   ggml_rms_norm: (ctx: Pointer, a: Pointer, eps: number) => Pointer;
   ggml_soft_max: Unary;
   ggml_argsort_top_k: (ctx: Pointer, a: Pointer, k: number) => Pointer;
+  ggml_argmax: Unary;
   ggml_mul_mat: Binary;
   ggml_mul_mat_id: (ctx: Pointer, as: Pointer, b: Pointer, ids: Pointer) => Pointer;
   ggml_get_rows: Binary;
@@ -255,6 +256,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_rms_norm: 'void *(void *ctx, void *a, float eps)',
   ggml_soft_max: unary,
   ggml_argsort_top_k: 'void *(void *ctx, void *a, int k)',
+  ggml_argmax: unary,
   ggml_mul_mat: binary,
   ggml_mul_mat_id: 'void *(void *ctx, void *as, void *b, void *ids)',
   ggml_get_rows: binary,

@@ -2,7 +2,7 @@
 import type { Context } from '../context.ts';
 import type { Shape, Tensor } from '../tensor.ts';
 import { tensorTypes } from '../types.ts';
-import { require, requireContiguousRows, requireType } from './check.ts';
+import { require, requireContiguous, requireContiguousRows, requireType } from './check.ts';
 
 /** w [k, m, …] · x [k, n, …] → [m, n, …] f32; w's last two dimensions repeat to x's. */
 export const mulMat = (ctx: Context, w: Tensor, x: Tensor): Tensor => {
@@ -65,4 +65,13 @@ export const argsortTopK = (ctx: Context, a: Tensor, k: number): Tensor => {
     [k, a.ne[1], a.ne[2], a.ne[3]],
     [4, nb1, nb1 * a.ne[1], nb1 * a.ne[1] * a.ne[2]],
   );
+};
+
+/** Index i32 [rows] of each row's largest: a [n, rows]. */
+export const argmax = (ctx: Context, a: Tensor): Tensor => {
+  requireType('argmax', a, tensorTypes.f32);
+  requireContiguous('argmax', a);
+  require(a.ne[2] === 1 && a.ne[3] === 1, 'argmax', 'more than two dimensions', a);
+  ctx.claim();
+  return ctx.adopt(ctx.native.ggml_argmax(ctx.ptr, a.ptr), tensorTypes.i32, [a.ne[1], 1, 1, 1]);
 };
