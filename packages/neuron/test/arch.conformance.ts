@@ -21,7 +21,9 @@ import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 import type { GeneratedModel } from './generated-models.ts';
 import { itTakesDraftsBack } from './draft.conformance.ts';
+import { itGuesses } from './predictor.conformance.ts';
 import { itKeepsPrefixes } from './prefix.conformance.ts';
+import { PredictorReference } from './predictor-reference.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 export interface ArchCase {
@@ -333,6 +335,71 @@ const describeNoVision = (model: () => DeviceModel): void => {
   });
 };
 
+const describePredictor = (model: () => DeviceModel): void => {
+  const ids = textIds(60, 90);
+  itGuesses(
+    model,
+    () => ids.slice(20),
+    (sequence) => model().forward(sequence, ids.slice(0, 20), 0, 'none'),
+  );
+};
+
+const describePredictorBehindImages = (model: () => DeviceModel): void => {
+  describe('behind images', () => {
+    let prompt: VisionPrompt;
+    beforeAll(() => {
+      prompt = visionPrompt(model(), [image(6, 8, 1), image(4, 4, 2), image(10, 2, 3)]);
+    });
+    afterAll(() => {
+      for (const embeds of prompt.embeds) if ('read' in embeds) embeds[Symbol.dispose]();
+    });
+    itGuesses(
+      model,
+      () => textIds(40, 91),
+      (sequence) => model().forwardWithVision(sequence, prompt.ids, 0, prompt, model().imageTokenId ?? -1, 'none'),
+    );
+  });
+};
+
+const itGuessesByTheBook = (model: () => DeviceModel, dir: () => string): void => {
+  it('guesses what follows from its weights in plain loops', () => {
+    const reference = new PredictorReference(dir());
+    const ids = textIds(14, 92);
+    using sequence = opened(model());
+    const hidden: Float32Array[] = [];
+    for (let at = 0; at < 12; at++) {
+      hidden.push(
+        model()
+          .forward(sequence, ids.slice(at, at + 1), at, 'hidden')
+          .slice(),
+      );
+      const wanted = reference.guess(ids.slice(0, at + 2), hidden, 3);
+      expect([...model().guess(sequence, ids[at + 1]!, 3)]).toEqual(wanted);
+    }
+  });
+};
+
+const itGuessesNothing = (model: () => DeviceModel): void => {
+  it('are none without a predictor', () => {
+    using sequence = opened(model());
+    model().forward(sequence, textIds(9, 93), 0, 'last');
+    expect(model().canGuess).toBe(false);
+    expect(model().guess(sequence, 7, 4)).toHaveLength(0);
+  });
+};
+
+/** @param name Null without a predictor. */
+const suitesOfGuesses = (
+  name: string | null,
+  hasVision: boolean,
+): readonly ((model: () => DeviceModel, dir: () => string) => void)[] => {
+  if (name === null) return [itGuessesNothing];
+  const behindImages = hasVision ? [describePredictorBehindImages] : [];
+  // The reference is of dense models.
+  const byTheBook = name.startsWith('qwen3_5_moe') ? [] : [itGuessesByTheBook];
+  return [describePredictor, ...behindImages, ...byTheBook];
+};
+
 export const describeArch = ({ name, model: generated }: ArchCase): void => {
   describe(`architecture ${name}`, () => {
     let dir: string;
@@ -374,6 +441,10 @@ export const describeArch = ({ name, model: generated }: ArchCase): void => {
     const describeImages = generated.hasVision ? describeVision : describeNoVision;
     describe('images', () => {
       describeImages(model);
+    });
+    const guessing = generated.tensors.some(({ name: tensor }) => tensor.startsWith('mtp.')) ? name : null;
+    describe('guesses', () => {
+      suitesOfGuesses(guessing, generated.hasVision).forEach((suite) => suite(model, () => dir));
     });
   });
 };

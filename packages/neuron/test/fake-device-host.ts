@@ -35,6 +35,8 @@ export interface FakeModelPlan {
   readonly failures: Readonly<Record<number, 'throw' | 'nan' | 'hang' | 'exit' | 'assert'>>;
   /** What follows a token; otherwise the next id. */
   readonly after: Readonly<Record<number, number>>;
+  /** How many tokens ahead its predictor is right; null: it has none. */
+  readonly foresees: number | null;
 }
 
 const defaultPlan: FakeModelPlan = {
@@ -47,6 +49,7 @@ const defaultPlan: FakeModelPlan = {
   loadMs: 0,
   failures: {},
   after: {},
+  foresees: null,
 };
 
 /** The tower makes a token too many of an image with this hash. */
@@ -291,6 +294,20 @@ export class FakeModel implements DeviceModel {
     const logits = new Float32Array(ids.length * nLogits);
     ids.forEach((id, i) => logits.set(this.#row(id), i * nLogits));
     return logits;
+  }
+
+  get canGuess(): boolean {
+    return this.#plan.foresees !== null;
+  }
+
+  guess(sequence: ModelSequence, id: number, nMax: number): Int32Array {
+    this.calls.push(`guess ${nMax}`);
+    if (fakeSequence(sequence).nPast + nMax >= sequence.nTokensMax) throw new Error('guesses beyond the room');
+    let last = id;
+    return Int32Array.from({ length: nMax }, (_, i) => {
+      last = this.#plan.after[last] ?? last + 1;
+      return i < (this.#plan.foresees ?? 0) ? last : 0;
+    });
   }
 
   keep(sequence: ModelSequence, n: number): void {

@@ -32,6 +32,11 @@ export interface VisionOption {
   readonly vision: boolean;
 }
 
+export interface PredictorOption {
+  /** With the layer that predicts further tokens (`mtp.*`). */
+  readonly predictor?: boolean;
+}
+
 export interface ExpertsOption {
   /** One tensor for all experts of a layer, as published, or one for each, as transformers 5 saves. */
   readonly experts?: 'fused' | 'separate';
@@ -366,7 +371,22 @@ const towerConfig = (modelType: string) => ({
   temporal_patch_size: tower.nFrames,
 });
 
-interface HybridForm extends VisionOption {
+/** The layer that predicts the token after the next. */
+const predictorTensors = (hybrid: HybridSizes, feedForward: FeedForward): readonly TensorSpec[] => {
+  const { hidden, std } = hybrid;
+  return [
+    linear('mtp.fc', hidden, 2 * hidden, std),
+    tensor('mtp.pre_fc_norm_embedding.weight', [hidden], offsetNorm),
+    tensor('mtp.pre_fc_norm_hidden.weight', [hidden], offsetNorm),
+    tensor('mtp.norm.weight', [hidden], offsetNorm),
+    tensor('mtp.layers.0.input_layernorm.weight', [hidden], offsetNorm),
+    ...attention('mtp.layers.0.self_attn', { ...hybrid, norm: offsetNorm, isGated: true }),
+    tensor('mtp.layers.0.post_attention_layernorm.weight', [hidden], offsetNorm),
+    ...feedForward('mtp.layers.0.mlp', hidden),
+  ];
+};
+
+interface HybridForm extends VisionOption, PredictorOption {
   readonly modelType: string;
   /** Beginning of the class names. */
   readonly className: string;
@@ -376,11 +396,15 @@ interface HybridForm extends VisionOption {
   readonly feedForward: FeedForward;
 }
 
-const hybridModel = ({ vision, modelType, className, isTied, ...form }: HybridForm): GeneratedModel => {
+const hybridModel = ({ vision, modelType, className, isTied, predictor, ...form }: HybridForm): GeneratedModel => {
   const sizes = form.sizes ?? tinyHybrid;
   const tie = { tie_word_embeddings: isTied };
-  const text = { model_type: `${modelType}_text`, ...hybridConfig(sizes), ...form.textConfig, ...tie };
-  const head = isTied ? [] : [linear('lm_head', sizes.vocab, sizes.hidden)];
+  const foretells = predictor === true ? { mtp_num_hidden_layers: 1, mtp_use_dedicated_embeddings: false } : {};
+  const text = { model_type: `${modelType}_text`, ...hybridConfig(sizes), ...form.textConfig, ...foretells, ...tie };
+  const head = [
+    ...(isTied ? [] : [linear('lm_head', sizes.vocab, sizes.hidden)]),
+    ...(predictor === true ? predictorTensors(sizes, form.feedForward) : []),
+  ];
   if (!vision) {
     return {
       config: { architectures: [`${className}ForCausalLM`], ...text },
@@ -410,9 +434,10 @@ const hybridModel = ({ vision, modelType, className, isTied, ...form }: HybridFo
 };
 
 /** Dense and tied: 3 layers of gated delta rule, 2 of full attention; the tower has 2 blocks with heads of 72. */
-export const tinyQwen35 = ({ vision }: VisionOption): GeneratedModel =>
+export const tinyQwen35 = ({ vision, predictor = false }: VisionOption & PredictorOption): GeneratedModel =>
   hybridModel({
     vision,
+    predictor,
     modelType: 'qwen3_5',
     className: 'Qwen3_5',
     textConfig: { intermediate_size: tinyHybrid.ff },
@@ -449,11 +474,16 @@ export const qwen35Shaped08b = (): GeneratedModel => {
 };
 
 /** The same with 7 experts of which 3 are used, and a shared one; untied. */
-export const tinyQwen35Moe = ({ vision, experts = 'fused' }: VisionOption & ExpertsOption): GeneratedModel => {
+export const tinyQwen35Moe = ({
+  vision,
+  experts = 'fused',
+  predictor = false,
+}: VisionOption & ExpertsOption & PredictorOption): GeneratedModel => {
   const sizes: ExpertSizes = { nExperts: 7, nUsed: 3, width: 96 };
   const sharedWidth = 160;
   return hybridModel({
     vision,
+    predictor,
     modelType: 'qwen3_5_moe',
     className: 'Qwen3_5Moe',
     textConfig: {

@@ -36,6 +36,7 @@ const load = (dir: string, weightType: ModelOptions['weightType']): Promise<Devi
       kvTokens: 512,
       nSlots: 1,
       chunkMax: 256,
+      draftMax: 4,
     },
     () => {},
   );
@@ -45,6 +46,13 @@ const ids = Int32Array.from({ length: 48 }, (_, i) => (i * 7919 + 13) % 600);
 const textLogits = (model: DeviceModel): Float32Array => {
   using sequence = model.open(128)!;
   return model.forward(sequence, ids, 0, 'all');
+};
+
+/** What its predictor foretells; nothing without one. */
+const guesses = (model: DeviceModel): readonly number[] => {
+  using sequence = model.open(128)!;
+  model.forward(sequence, ids, 0, 'none');
+  return [...model.guess(sequence, 7, 4)];
 };
 
 /** Behind an image of 6 × 4 patches, where the model has a tower. */
@@ -83,11 +91,11 @@ const cases: readonly Case[] = [
   { name: 'qwen3_moe in three files', model: tinyQwen3Moe(), options: { nSplits: 3 } },
   { name: 'qwen3_5 and its tower', model: tinyQwen35({ vision: true }) },
   { name: 'qwen3_5 and its tower, attention split', model: tinyQwen35({ vision: true }), attention: 'split' },
-  { name: 'qwen3_5 without a tower', model: tinyQwen35({ vision: false }) },
+  { name: 'qwen3_5 with a predictor', model: tinyQwen35({ vision: false, predictor: true }) },
   { name: 'qwen3_5_moe and its tower', model: tinyQwen35Moe({ vision: true }) },
   {
-    name: 'qwen3_5_moe with gates and ups fused',
-    model: tinyQwen35Moe({ vision: false, experts: 'separate' }),
+    name: 'qwen3_5_moe with a predictor, gates and ups fused',
+    model: tinyQwen35Moe({ vision: false, experts: 'separate', predictor: true }),
     options: { fusedExperts: true, nSplits: 2 },
   },
 ];
@@ -104,6 +112,8 @@ describe('the same weights as safetensors and as GGUF', () => {
     using ours = await load(file, 'auto');
     expect(ours.hasVision).toBe(generated.hasVision);
     expect(distance(textLogits(ours), textLogits(theirs))).toBe(0);
+    expect(guesses(ours)).toEqual(guesses(theirs));
+    expect(guesses(ours)).toHaveLength(name.includes('predictor') ? 4 : 0);
     // The two frames of a patch are added before they are rounded here, and after there.
     expect(distance(imageLogits(ours), imageLogits(theirs))).toBeLessThan(1e-4);
   });

@@ -47,6 +47,8 @@ export interface TextBatch {
   readonly splices: readonly { readonly rows: Tensor; readonly columns: Tensor }[];
   /** i32 [m]: columns whose final hidden state is wanted; null for all, 'none' for none. */
   readonly outputs: Tensor | null | 'none';
+  /** f32 [hidden, rows]: the final hidden state of the token before each sequence's first; null without a predictor. */
+  readonly before: Tensor | null;
 }
 
 /** What a graph is built with. */
@@ -64,6 +66,7 @@ export interface ArchModel {
   readonly nVocab: number;
   readonly contextMax: number;
   readonly positionAxes: 1 | 4;
+  /** With a predictor, its own comes last. */
   readonly caches: readonly LayerCache[];
   readonly weights: readonly WeightSpec[];
   /** Upper bound of tensors made by `buildText` for a batch of one sequence; each further one adds `nTensorsPerRow`. */
@@ -73,7 +76,21 @@ export interface ArchModel {
   buildText(build: GraphBuild, batch: TextBatch): Tensor | null;
   /** [nVocab, outputs] */
   buildHead(build: GraphBuild, hidden: Tensor): Tensor;
+  readonly predictor: Predictor | null;
   readonly vision: VisionTower | null;
+}
+
+/**
+ * A layer of the checkpoint that foretells: from a token and the final hidden state of the one before, the final hidden
+ * state of that token (multi-token prediction). Its cache has a row a token like those of other layers; `buildText`
+ * writes it where it is told what came `before`.
+ */
+export interface Predictor {
+  readonly weights: readonly WeightSpec[];
+  readonly cache: LayerCache;
+  readonly nTensorsMax: number;
+  /** One token of one sequence, `batch.before` given → [hidden, 1], for `buildHead` and as `before` of the next. */
+  buildNext(build: GraphBuild, batch: TextBatch): Tensor;
 }
 
 export interface TowerGrid {

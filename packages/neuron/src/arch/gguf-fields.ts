@@ -25,7 +25,7 @@ export const archKeys = ({ metadata }: GgufModel): ArchKeys => {
 
 const dividedBy = (a: number | null, b: number | null): number | null => (a === null || b === null ? null : a / b);
 
-/** What the files count as blocks beyond the layers predicts further tokens; nothing here runs it. */
+/** What the files count as blocks beyond the layers predicts further tokens. */
 const layerCount = (keys: ArchKeys): number | null => {
   const nBlocks = keys.number('block_count');
   return nBlocks === null ? null : nBlocks - (keys.number('nextn_predict_layers') ?? 0);

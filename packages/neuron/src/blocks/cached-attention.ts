@@ -27,7 +27,7 @@ const cached = ({ ctx }: GraphBuild, cache: Tensor, row: BatchRow, { headDim, nH
   );
 
 /** Columns of several sequences side by side again, by halves so that little is copied twice. */
-const joined = (build: GraphBuild, parts: readonly Tensor[]): Tensor => {
+export const joined = (build: Pick<GraphBuild, 'ctx'>, parts: readonly Tensor[]): Tensor => {
   const [first] = parts;
   if (first === undefined) throw new Error('a batch has at least one sequence');
   if (parts.length === 1) return first;
@@ -35,23 +35,29 @@ const joined = (build: GraphBuild, parts: readonly Tensor[]): Tensor => {
   return ops.concat(build.ctx, joined(build, parts.slice(0, half)), joined(build, parts.slice(half)), 1);
 };
 
-/**
- * q [headDim, nHeads, n] and k [headDim, nHeadsKv, n] with their positions applied, v [headDim · nHeadsKv, n]
- * → [headDim · nHeads, n]
- */
-export const cachedAttention = (
+/** Writes k [headDim, nHeadsKv, n] with its positions applied, and v [headDim · nHeadsKv, n], to the step's cells. */
+export const storeKeysValues = (
   build: GraphBuild,
-  { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
+  { k, v }: { readonly k: Tensor; readonly v: Tensor },
+  { cells }: TextBatch,
+  cache: LayerCacheTensors,
+): void => {
+  if (cache.kind !== 'attention') throw new Error('an attention layer was given a recurrent cache');
+  store(build, cache.keys, ops.reshape(build.ctx, k, k.ne[0] * k.ne[1], k.ne[2]), cells);
+  store(build, cache.values, v, cells);
+};
+
+/** q [headDim, nHeads, n] with its positions applied → [headDim · nHeads, n], over what has been stored. */
+export const attendCached = (
+  build: GraphBuild,
+  q: Tensor,
   batch: TextBatch,
   cache: LayerCacheTensors,
   shape: HeadShape,
 ): Tensor => {
   if (cache.kind !== 'attention') throw new Error('an attention layer was given a recurrent cache');
   const { ctx } = build;
-  const { headDim, nHeads, nHeadsKv } = shape;
-  const n = q.ne[2];
-  store(build, cache.keys, ops.reshape(ctx, k, headDim * nHeadsKv, n), batch.cells);
-  store(build, cache.values, v, batch.cells);
+  const { headDim, nHeads } = shape;
   const outputs = batch.rows.map((row, b) => {
     const own = ops.view(ctx, q, [headDim, nHeads, batch.nTokens], {
       nb1: q.nb[1],

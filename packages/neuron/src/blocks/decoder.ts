@@ -20,28 +20,37 @@ const embed = ({ ctx, weight }: GraphBuild, batch: TextBatch): Tensor => {
   return x;
 };
 
+/** What looks at the embeddings and the normed final hidden states of all columns, [hidden, n] each. */
+export type Follower = (build: GraphBuild, batch: TextBatch, embeds: Tensor, hidden: Tensor) => void;
+
 /** The normed final hidden states of `batch.outputs`, or null when none is wanted: then only the caches matter. */
 export const decoder = (
   build: GraphBuild,
   batch: TextBatch,
-  layers: readonly DecoderLayer[],
-  normEps: number,
+  { layers, normEps, follow }: { layers: readonly DecoderLayer[]; normEps: number; follow?: Follower | undefined },
 ): Tensor | null => {
   const { ctx, weight, caches } = build;
-  let x = embed(build, batch);
+  const embeds = embed(build, batch);
+  const isFollowed = follow !== undefined && batch.before !== null;
+  const chosen = (columns: Tensor): Tensor =>
+    batch.outputs === null || batch.outputs === 'none' ? columns : ops.getRows(ctx, columns, batch.outputs);
+  let x = embeds;
   for (const [i, layer] of layers.entries()) {
     const cache = caches[i];
     if (cache === undefined) throw new Error(`layer ${i} has no cache`);
     const isLast = i === layers.length - 1;
     const mixed = layer.mix(build, rmsNorm(ctx, x, weight(layer.mixerNorm), normEps), batch, cache);
-    if (isLast && batch.outputs === 'none') return null;
+    if (isLast && batch.outputs === 'none' && !isFollowed) return null;
     x = ops.add(ctx, x, mixed);
     // Past the last mixer columns no longer meet: only the wanted ones go on.
-    if (isLast && batch.outputs !== null && batch.outputs !== 'none') x = ops.getRows(ctx, x, batch.outputs);
+    if (isLast && !isFollowed) x = chosen(x);
     x = ops.add(ctx, x, layer.feedForward(build, rmsNorm(ctx, x, weight(layer.feedForwardNorm), normEps)));
     x.named(`l_out-${i}`);
   }
-  return rmsNorm(ctx, x, weight('output_norm.weight'), normEps);
+  const hidden = rmsNorm(ctx, x, weight('output_norm.weight'), normEps);
+  if (!isFollowed) return hidden;
+  follow(build, batch, embeds, hidden);
+  return batch.outputs === 'none' ? null : chosen(hidden);
 };
 
 /** hidden [hidden, m] → logits [nVocab, m] */

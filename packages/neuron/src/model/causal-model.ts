@@ -3,7 +3,7 @@
  * graph; the graph of a decode step is kept as long as the next step has the same shape.
  */
 import { CortexError } from '@cortex/core';
-import { GraphAllocator, type Backend, type BufferType } from '@cortex/ggml';
+import { GraphAllocator, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { Caches } from './caches.ts';
 import type {
@@ -16,6 +16,7 @@ import type {
 } from './device-model.ts';
 import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
 import { cellAlignment } from './memory-plan.ts';
+import { PredictorSteps } from './predictor-steps.ts';
 import { PrefixCopies } from './prefix-copies.ts';
 import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
@@ -59,6 +60,8 @@ interface Draft {
   readonly ids: readonly number[];
   readonly nBehind: number;
   readonly spareSlot: number;
+  /** Final hidden states of those drafted; null without a predictor. */
+  readonly hidden: Float32Array | null;
 }
 
 export class CausalModel implements DeviceModel {
@@ -71,11 +74,14 @@ export class CausalModel implements DeviceModel {
   readonly kept: KeptPrefixes;
   readonly #parts: CausalModelParts;
   readonly #encoder: ImageEncoder | null;
+  readonly #predictor: PredictorSteps | null;
   readonly #rooms: SequenceRooms;
   readonly #allocator: GraphAllocator;
   /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graph. */
   readonly #decodeAllocator: GraphAllocator;
   #spareSlot: number | null;
+  /** Final hidden states of the last step's outputs; null without a predictor. */
+  #hidden: Float32Array | null = null;
   #draft: Draft | null = null;
   #decodeStep: { readonly key: string; readonly step: TextStep } | null = null;
 
@@ -97,6 +103,12 @@ export class CausalModel implements DeviceModel {
     const [allocator, rooms] = [this.#allocator, this.#rooms];
     const settle = (sequence: Sequence): void => this.#settle(sequence);
     this.kept = new PrefixCopies({ backend, allocator, caches, rooms, kvBytesPerToken, stateBytes, settle });
+    const weight = (name: string): Tensor => weights.get(name);
+    const { predictor } = arch;
+    this.#predictor =
+      predictor === null
+        ? null
+        : new PredictorSteps({ arch, predictor, backend, bufferType, caches: caches.layers, weight });
     this.#encoder =
       arch.vision === null || parts.positionTable === null
         ? null
@@ -106,20 +118,21 @@ export class CausalModel implements DeviceModel {
             tower: arch.vision,
             positionTable: parts.positionTable,
             hiddenSize: arch.hiddenSize,
-            weight: (name) => weights.get(name),
+            weight,
           });
   }
 
   get bytes(): number {
     const { weights, caches } = this.#parts;
     const compute = this.#allocator.nBytes + this.#decodeAllocator.nBytes + (this.#encoder?.nBytes ?? 0);
-    return weights.nBytes + caches.nBytes + compute;
+    return weights.nBytes + caches.nBytes + compute + (this.#predictor?.nBytes ?? 0);
   }
 
   /** Takes the memory that steps of these shapes need, so that none can run out of it. @throws OutOfMemoryError. */
   reserve({ chunks, decode }: { readonly chunks: readonly StepShape[]; readonly decode: StepShape }): void {
     for (const shape of chunks) this.#reserve(this.#allocator, shape);
     this.#reserve(this.#decodeAllocator, decode);
+    this.#predictor?.reserve(this.contextMax);
   }
 
   #reserve(allocator: GraphAllocator, shape: StepShape): void {
@@ -198,14 +211,22 @@ export class CausalModel implements DeviceModel {
     const spareSlot = this.#spareSlot;
     if (spareSlot === null) throw new Error('the model was loaded for no drafts');
     own.checkStep(own.nPast, ids.length);
-    const { nPast, behind } = own;
+    const { nPast, behind, hidden, hiddenBefore } = own;
     const all = [...behind, ...ids];
     const rows = [{ sequence: own, from: nPast - behind.length, ids: Int32Array.from(all), slotAfter: spareSlot }];
     const logits = this.#run(rows, this.#sharedPositions(rows), [], ids.length, 'last');
-    own.nPast = nPast;
-    own.behind = behind;
-    this.#draft = { sequence: own, nPast, ids: all, nBehind: behind.length, spareSlot };
+    const drafted = this.#hidden;
+    Object.assign(own, { nPast, behind, hidden, hiddenBefore: behind.length > 0 ? hiddenBefore : hidden });
+    this.#draft = { sequence: own, nPast, ids: all, nBehind: behind.length, spareSlot, hidden: drafted };
     return logits;
+  }
+
+  get canGuess(): boolean {
+    return this.#predictor !== null;
+  }
+
+  guess(sequence: ModelSequence, id: number, nMax: number): Int32Array {
+    return this.#predictor?.guess(ownSequence(sequence), id, nMax) ?? new Int32Array(0);
   }
 
   keep(sequence: ModelSequence, n: number): void {
@@ -215,6 +236,7 @@ export class CausalModel implements DeviceModel {
     const nIds = draft.nBehind + n;
     if (draft.nPast + n < own.nPast || nIds > draft.ids.length) throw new RangeError(`${n} of a draft cannot be kept`);
     own.nPast = draft.nPast + n;
+    own.hidden = draft.hidden?.slice((n - 1) * this.hiddenSize, n * this.hiddenSize) ?? null;
     const isWhole = nIds === draft.ids.length;
     own.behind = isWhole || this.#parts.stateBytes === 0 ? [] : draft.ids.slice(0, nIds);
     if (!isWhole) return;
@@ -313,12 +335,27 @@ export class CausalModel implements DeviceModel {
     const nPerRow = nOutputs / rows.length;
     const column = (i: number): number => (Math.floor(i / nPerRow) + 1) * nTokens - nPerRow + (i % nPerRow);
     step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => column(i)));
+    step.before?.write(this.#hiddenBefore(rows));
     this.#parts.backend.compute(step.graph);
-    for (const { sequence, from } of rows) {
+    const hidden = step.hidden?.read(new Float32Array(step.hidden.nElements)) ?? null;
+    this.#hidden = hidden;
+    rows.forEach(({ sequence, from }, b) => {
       sequence.nPast = from + nTokens;
       sequence.behind = [];
-    }
+      const end = (b + 1) * nPerRow * this.hiddenSize;
+      sequence.hidden = hidden?.slice(end - this.hiddenSize, end) ?? null;
+    });
     return step.result === null ? new Float32Array(0) : step.result.read(new Float32Array(step.result.nElements));
+  }
+
+  /** What the predictor is told of before each row; zeros where it is not known, a sequence's beginning foremost. */
+  #hiddenBefore(rows: readonly StepRowInput[]): Float32Array {
+    const all = new Float32Array(rows.length * this.hiddenSize);
+    rows.forEach(({ sequence: { behind, hidden, hiddenBefore } }, b) => {
+      const before = behind.length > 0 ? hiddenBefore : hidden;
+      if (before !== null) all.set(before, b * this.hiddenSize);
+    });
+    return all;
   }
 
   #dropDecodeStep(): void {
@@ -329,6 +366,7 @@ export class CausalModel implements DeviceModel {
   [Symbol.dispose](): void {
     this.#dropDecodeStep();
     this.#encoder?.[Symbol.dispose]();
+    this.#predictor?.[Symbol.dispose]();
     this.#allocator[Symbol.dispose]();
     this.#decodeAllocator[Symbol.dispose]();
     this.#parts.caches[Symbol.dispose]();

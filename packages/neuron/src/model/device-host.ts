@@ -24,6 +24,13 @@ import { insufficient, Weights } from './weights.ts';
 /** Of recurrent states: one for each sequence, and one for drafts. */
 const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
 
+/** With its predictor's weights and cache behind those of its layers, where there is one and it is of use. */
+export const forDrafts = (arch: ArchModel, { draftMax = 0 }: Pick<ModelOptions, 'draftMax'>): ArchModel => {
+  const { predictor, weights, caches } = arch;
+  if (predictor === null || draftMax === 0) return { ...arch, predictor: null };
+  return { ...arch, weights: [...weights, ...predictor.weights], caches: [...caches, predictor.cache] };
+};
+
 interface LoadedParts {
   readonly plan: MemoryPlan;
   readonly weights: Weights;
@@ -53,7 +60,7 @@ class GgmlHost implements DeviceHost {
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
     using checkpoint = await openCheckpoint(options.dir);
-    const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
     const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
     const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device: this.#device });
     const plan = this.#plan(options, arch, plans);

@@ -130,6 +130,10 @@ export interface DeviceModel extends Disposable {
   draft(sequence: ModelSequence, ids: Int32Array): Float32Array;
   /** After `draft`, and before anything else with the sequence: the first `n` of its tokens follow. May be raised. */
   keep(sequence: ModelSequence, n: number): void;
+  /** Whether the checkpoint has a further head to guess with. */
+  readonly canGuess: boolean;
+  /** Up to `nMax` tokens that may follow `id`, which follows the past: by the checkpoint's further head. Often none. */
+  guess(sequence: ModelSequence, id: number, nMax: number): Int32Array;
   /** One token for each of several sequences in one pass. Returns [rows.length, nLogits], valid until the next call. */
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array;
 }

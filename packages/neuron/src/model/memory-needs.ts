@@ -16,6 +16,7 @@ import {
 import type { ArchModel, LayerCacheTensors } from '../arch/arch.ts';
 import { kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { cellAlignment, type MemoryNeeds } from './memory-plan.ts';
+import { PredictorStep } from './predictor-steps.ts';
 import { roundUp } from './step-inputs.ts';
 import { TextStep, type StepShape } from './text-step.ts';
 import { TowerGraph } from './tower-graph.ts';
@@ -117,6 +118,13 @@ class PlacelessModel implements Disposable {
     return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph);
   }
 
+  predictorBytes(nCells: number): number {
+    const { arch, device } = this.#parts;
+    if (arch.predictor === null) return 0;
+    using step = new PredictorStep(device.native, arch, arch.predictor, this, { firstCell: 0, nCells });
+    return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph);
+  }
+
   towerBytes(): number {
     const { arch, device, patchesMax } = this.#parts;
     const tower = arch.vision;
@@ -145,8 +153,10 @@ export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
     towerBytes: fixed.towerBytes(),
     computeBytes: (contextMax) => {
       const { chunks, decode } = largestSteps(parts, contextMax);
-      using model = new PlacelessModel(parts, roundUp(contextMax, cellAlignment));
-      return Math.max(...chunks.map((shape) => model.stepBytes(shape))) + model.stepBytes(decode);
+      const nCells = roundUp(contextMax, cellAlignment);
+      using model = new PlacelessModel(parts, nCells);
+      const steps = Math.max(...chunks.map((shape) => model.stepBytes(shape))) + model.stepBytes(decode);
+      return steps + model.predictorBytes(nCells);
     },
   };
 };

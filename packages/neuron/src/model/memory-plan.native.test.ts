@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe } from '../../test/generated-models.ts';
 import { writeCheckpoint } from '../../test/write-checkpoint.ts';
 import { archOf } from '../arch/registry.ts';
-import { openDevice } from './device-host.ts';
+import { forDrafts, openDevice } from './device-host.ts';
 import type { DeviceHost, DeviceModel, ModelOptions } from './device-model.ts';
 import { measureNeeds } from './memory-needs.ts';
 import { planMemory, totalBytes } from './memory-plan.ts';
@@ -36,7 +36,7 @@ const optionsOf = (dir: string, rest: Partial<ModelOptions> = {}): ModelOptions 
 
 const planned = async (options: ModelOptions): Promise<number> => {
   using checkpoint = await openCheckpoint(options.dir);
-  const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+  const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
   const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
   const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device });
   const { chunkMax, draftMax = 0, patchesMax = 0 } = options;
@@ -53,6 +53,7 @@ const exert = (model: DeviceModel): void => {
   expect(sequences).toHaveLength(nSlots);
   for (const sequence of sequences) model.forward(sequence, new Int32Array(512).fill(7), 0, 'last');
   model.decode(sequences.map((sequence) => ({ sequence, id: 5 })));
+  for (const sequence of sequences) expect(model.guess(sequence, 5, 8)).toHaveLength(model.canGuess ? 8 : 0);
   if (!model.hasVision) return;
   const patches = new Float32Array(side ** 2 * 768).fill(0.1);
   const image = { grid: { h: side, w: side }, nTokens: side ** 2 / 4, patches, contentHash: 'x' };
@@ -63,8 +64,8 @@ const exert = (model: DeviceModel): void => {
 describe.each([
   { name: 'qwen3', model: tinyQwen3() },
   { name: 'qwen3_moe', model: tinyQwen3Moe() },
-  { name: 'qwen3_5', model: tinyQwen35({ vision: true }) },
-  { name: 'qwen3_5_moe', model: tinyQwen35Moe({ vision: true }) },
+  { name: 'qwen3_5', model: tinyQwen35({ vision: true, predictor: true }) },
+  { name: 'qwen3_5_moe', model: tinyQwen35Moe({ vision: true, predictor: true }) },
 ])('the memory of $name', ({ model: generated }) => {
   let dir: string;
   let host: DeviceHost;

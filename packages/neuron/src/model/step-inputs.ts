@@ -1,7 +1,7 @@
 /** The numbers that a step's input tensors take: positions, cells and causal masks. */
 
 /** f16 bit patterns. */
-const f16NegativeInfinity = 0xfc00;
+export const f16NegativeInfinity = 0xfc00;
 const f16Zero = 0;
 
 /** Cells looked at, rounded up so that a graph serves many steps and kernels get full tiles. */

@@ -42,6 +42,10 @@ export class TextStep implements Disposable {
   readonly masks: readonly Tensor[];
   /** Null unless some columns are wanted. */
   readonly outputs: Tensor | null;
+  /** f32 [hidden, rows]: see `TextBatch.before`. */
+  readonly before: Tensor | null;
+  /** With a predictor: the final hidden states of the wanted columns, [hidden, nOutputs]. */
+  readonly hidden: Tensor | null;
   /** Columns of each splice, to be written like the other inputs. */
   readonly spliceColumns: readonly Tensor[];
   /** [nVocab or hidden, nOutputs]; null for output `none`. */
@@ -69,16 +73,24 @@ export class TextStep implements Disposable {
     this.masks = shape.rows.map((row, b) =>
       ctx.tensor(tensorTypes.f16, [row.nCells, shape.nTokens]).named(`mask-${b}`).asInput(),
     );
+    const isFollowed = model.predictor !== null;
     this.outputs =
-      shape.output === 'none' ? null : ctx.tensor(tensorTypes.i32, [shape.nOutputs]).named('outputs').asInput();
+      shape.output === 'none' && !isFollowed
+        ? null
+        : ctx.tensor(tensorTypes.i32, [shape.nOutputs]).named('outputs').asInput();
+    this.before = isFollowed
+      ? ctx.tensor(tensorTypes.f32, [model.hiddenSize, shape.rows.length]).named('before').asInput()
+      : null;
     this.spliceColumns = shape.splices.map(({ length }) => ctx.tensor(tensorTypes.i64, [length]).asInput());
     this.graph = ctx.graph();
     // An input that this step happens not to need must have memory all the same: it will be written.
     const inputs = [this.ids, this.positions, this.cells, ...this.masks, ...this.spliceColumns];
-    for (const input of this.outputs === null ? inputs : [...inputs, this.outputs]) this.graph.expand(input);
+    for (const input of [...inputs, this.outputs, this.before]) if (input !== null) this.graph.expand(input);
     const build: GraphBuild = { ctx, graph: this.graph, weight: parts.weight, caches: parts.caches };
     const hidden = model.buildText(build, this.#batch(shape));
-    this.result = hidden === null ? null : this.#finish(build, model, hidden, shape.output);
+    this.hidden = isFollowed ? hidden : null;
+    if (this.hidden !== null) this.graph.expand(this.hidden.named('hidden').asOutput());
+    this.result = hidden === null || shape.output === 'none' ? null : this.#finish(build, model, hidden, shape.output);
   }
 
   #batch({ nTokens, rows, splices }: StepShape): TextBatch {
@@ -93,6 +105,7 @@ export class TextStep implements Disposable {
         columns: at(this.spliceColumns, i),
       })),
       outputs: this.outputs ?? 'none',
+      before: this.before,
     };
   }
 

@@ -1,6 +1,6 @@
 /** Qwen3's attention: queries and keys normed per head, then rotated (Hugging Face `Qwen3Attention`). */
 import { ops, type Tensor } from '@cortex/ggml';
-import { cachedAttention } from '../../blocks/cached-attention.ts';
+import { attendCached, storeKeysValues } from '../../blocks/cached-attention.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
 import { matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch.ts';
@@ -45,6 +45,7 @@ export const attention = (
   const q = rotate(rmsNorm(ctx, heads('attn_q', nHeads), weight(`blk.${i}.attn_q_norm.weight`), normEps));
   const k = rotate(rmsNorm(ctx, heads('attn_k', nHeadsKv), weight(`blk.${i}.attn_k_norm.weight`), normEps));
   const v = ops.mulMat(ctx, weight(`blk.${i}.attn_v.weight`), x); // [headDim·nHeadsKv, n]
-  const attended = cachedAttention(build, { q, k, v }, batch, cache, base);
+  storeKeysValues(build, { k, v }, batch, cache);
+  const attended = attendCached(build, q, batch, cache, base);
   return ops.mulMat(ctx, weight(`blk.${i}.attn_output.weight`), attended);
 };

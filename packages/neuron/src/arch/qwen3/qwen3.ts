@@ -43,8 +43,9 @@ export const qwen3Model = (
     weights: [...outerWeights(base), ...parts.flatMap((part, i) => [...attentionWeights(base, i), ...part.weights])],
     nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 4 + base.nLayers * 12,
-    buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
+    buildText: (build, batch) => decoder(build, batch, { layers, normEps: base.normEps }),
     buildHead: (build, hidden) => languageHead(build, hidden),
+    predictor: null,
     vision: null,
   };
 };

@@ -33,6 +33,7 @@ const schema = z.looseObject({
   linear_key_head_dim: size.default(128),
   linear_value_head_dim: size.default(128),
   partial_rotary_factor: z.number().gt(0).max(1).nullish(),
+  mtp_use_dedicated_embeddings: z.boolean().nullish(),
   ...ropeFields,
 });
 
@@ -53,6 +54,8 @@ export interface Qwen35Base {
   readonly tied: boolean;
   readonly prefix: string;
   readonly layerTypes: readonly ('linear_attention' | 'full_attention')[];
+  /** The predictor, if there is one, takes its tokens from an embedding of its own. */
+  readonly predictorEmbeds: boolean;
   readonly rope: {
     readonly theta: number;
     /** Rotated leading dimensions of a head. */
@@ -67,6 +70,12 @@ export interface Qwen35Base {
     readonly kernel: number;
     readonly normEps: number;
   };
+}
+
+/** Where a layer's weights are in a checkpoint of safetensors, and what they are called here. */
+export interface LayerNames {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** The language model's part of the config. */
@@ -132,6 +141,7 @@ export const qwen35Base = (config: unknown, names: TensorNames): Qwen35Base => {
     tied: isTied(outer.tie_word_embeddings ?? raw.tie_word_embeddings, names),
     prefix: textPrefix(names),
     layerTypes: layerTypesOf(raw),
+    predictorEmbeds: raw.mtp_use_dedicated_embeddings === true,
     rope: ropeOf(raw),
     delta: {
       nKeyHeads,

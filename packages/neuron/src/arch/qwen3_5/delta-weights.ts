@@ -3,7 +3,7 @@
  * tiles them (h ↦ h mod nKeyHeads): everything with value heads is permuted here, once.
  */
 import { onePlusVector, type MapRow, type WeightSpec } from '../../model/weight-spec.ts';
-import type { Qwen35Base } from './config.ts';
+import type { LayerNames, Qwen35Base } from './config.ts';
 
 /** Checkpoint head of each tiled head. */
 const tiledHeads = (nKeyHeads: number, nValueHeads: number): Int32Array => {
@@ -25,10 +25,9 @@ const reorder =
   (source, target) =>
     order.forEach((from, i) => (target[i] = map(source[from] ?? 0)));
 
-export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: number): WeightSpec[] => {
+export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer, to }: LayerNames): WeightSpec[] => {
   const { nKeyHeads, nValueHeads, headDim, kernel } = delta;
-  const from = `${prefix}layers.${i}.linear_attn`;
-  const to = `blk.${i}`;
+  const from = `${layer}.linear_attn`;
   const heads = tiledHeads(nKeyHeads, nValueHeads);
   const keys = 2 * nKeyHeads * headDim;
   const values = nValueHeads * headDim;
@@ -90,11 +89,7 @@ export const deltaNetWeights = ({ prefix, hiddenSize, delta }: Qwen35Base, i: nu
 };
 
 /** The two norms around a layer's mixer, as every layer has them. */
-export const layerNormWeights = ({ prefix, hiddenSize }: Qwen35Base, i: number): WeightSpec[] => [
-  onePlusVector(`blk.${i}.attn_norm.weight`, `${prefix}layers.${i}.input_layernorm.weight`, hiddenSize),
-  onePlusVector(
-    `blk.${i}.post_attention_norm.weight`,
-    `${prefix}layers.${i}.post_attention_layernorm.weight`,
-    hiddenSize,
-  ),
+export const layerNormWeights = ({ hiddenSize }: Qwen35Base, { from, to }: LayerNames): WeightSpec[] => [
+  onePlusVector(`${to}.attn_norm.weight`, `${from}.input_layernorm.weight`, hiddenSize),
+  onePlusVector(`${to}.post_attention_norm.weight`, `${from}.post_attention_layernorm.weight`, hiddenSize),
 ];

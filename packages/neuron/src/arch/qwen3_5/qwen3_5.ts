@@ -6,10 +6,11 @@ import { gatedMlp } from '../../blocks/mlp.ts';
 import { matrix, onePlusVector, outerMatrices, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel, LayerCache } from '../arch.ts';
 import { parseConfigFields, size } from '../config-fields.ts';
-import { qwen35Base, textConfigOf, type Qwen35Base } from './config.ts';
+import { qwen35Base, textConfigOf, type LayerNames, type Qwen35Base } from './config.ts';
 import { deltaNetWeights, layerNormWeights } from './delta-weights.ts';
 import { qwen35ConfigOfGguf } from './gguf-config.ts';
 import { gatedAttention, gatedAttentionWeights } from './gated-attention.ts';
+import { predictorNames, predictorOf, type FeedForward } from './predictor.ts';
 import { visionTowerOf } from './vision-tower.ts';
 
 const outerWeights = (base: Qwen35Base): WeightSpec[] => [
@@ -31,21 +32,24 @@ const cacheOf = (base: Qwen35Base, i: number): LayerCache => {
 /** A Qwen3.5 decoder, with its tower if it has one, whose layer i has the given feed-forward part. */
 export const qwen35Model = (
   { config, names, base }: { readonly config: unknown; readonly names: TensorNames; readonly base: Qwen35Base },
-  feedForward: (i: number) => { readonly weights: WeightSpec[]; readonly build: DecoderLayer['feedForward'] },
+  feedForward: (layer: LayerNames) => FeedForward,
   nTensorsPerLayer: number,
 ): ArchModel => {
-  const parts = base.layerTypes.map((_, i) => feedForward(i));
+  const namesOf = (i: number): LayerNames => ({ from: `${base.prefix}layers.${i}`, to: `blk.${i}` });
+  const parts = base.layerTypes.map((_, i) => feedForward(namesOf(i)));
+  const predictor = predictorOf(base, names, feedForward(predictorNames(base)));
   const isFull = (i: number): boolean => base.layerTypes[i] === 'full_attention';
   const layers = parts.map((part, i): DecoderLayer => ({
     mixerNorm: `blk.${i}.attn_norm.weight`,
     feedForwardNorm: `blk.${i}.post_attention_norm.weight`,
     mix: (build, x, batch, cache) =>
       isFull(i)
-        ? gatedAttention(build, x, batch, cache, { base, i })
+        ? gatedAttention(build, x, batch, cache, { base, to: `blk.${i}` })
         : gatedDeltaNet(build, x, batch, cache, { prefix: `blk.${i}`, shape: base.delta }),
     feedForward: part.build,
   }));
-  const mixer = (i: number): WeightSpec[] => (isFull(i) ? gatedAttentionWeights(base, i) : deltaNetWeights(base, i));
+  const mixer = (i: number): WeightSpec[] =>
+    isFull(i) ? gatedAttentionWeights(base, namesOf(i)) : deltaNetWeights(base, namesOf(i));
   return {
     hiddenSize: base.hiddenSize,
     nVocab: base.nVocab,
@@ -54,12 +58,13 @@ export const qwen35Model = (
     caches: layers.map((_, i) => cacheOf(base, i)),
     weights: [
       ...outerWeights(base),
-      ...parts.flatMap((part, i) => [...layerNormWeights(base, i), ...mixer(i), ...part.weights]),
+      ...parts.flatMap((part, i) => [...layerNormWeights(base, namesOf(i)), ...mixer(i), ...part.weights]),
     ],
-    nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
-    nTensorsPerRow: 4 + base.nLayers * 16,
-    buildText: (build, batch) => decoder(build, batch, layers, base.normEps),
+    nTensorsMax: 64 + base.nLayers * nTensorsPerLayer,
+    nTensorsPerRow: 8 + base.nLayers * 16,
+    buildText: (build, batch) => decoder(build, batch, { layers, normEps: base.normEps, follow: predictor?.follow }),
     buildHead: (build, hidden) => languageHead(build, hidden),
+    predictor,
     vision: visionTowerOf(config, names, base.hiddenSize),
   };
 };
@@ -71,14 +76,14 @@ export const qwen35: Arch = {
     const base = qwen35Base(config, names);
     const schema = z.looseObject({ intermediate_size: size });
     const { intermediate_size: ffSize } = parseConfigFields(schema, textConfigOf(config));
-    const dense = (i: number) => {
-      const from = `${base.prefix}layers.${i}.mlp`;
-      const build: DecoderLayer['feedForward'] = (graph, x) => gatedMlp(graph, x, `blk.${i}.ffn`);
+    const dense = ({ from: layer, to }: LayerNames): FeedForward => {
+      const from = `${layer}.mlp`;
+      const build: DecoderLayer['feedForward'] = (graph, x) => gatedMlp(graph, x, `${to}.ffn`);
       return {
         weights: [
-          matrix(`blk.${i}.ffn_gate.weight`, `${from}.gate_proj.weight`, base.hiddenSize, ffSize),
-          matrix(`blk.${i}.ffn_up.weight`, `${from}.up_proj.weight`, base.hiddenSize, ffSize),
-          matrix(`blk.${i}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, base.hiddenSize),
+          matrix(`${to}.ffn_gate.weight`, `${from}.gate_proj.weight`, base.hiddenSize, ffSize),
+          matrix(`${to}.ffn_up.weight`, `${from}.up_proj.weight`, base.hiddenSize, ffSize),
+          matrix(`${to}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, base.hiddenSize),
         ],
         build,
       };

@@ -6,8 +6,9 @@ import { matrix } from '../../model/weight-spec.ts';
 import type { Arch } from '../arch.ts';
 import { badConfig, count, parseConfigFields, size } from '../config-fields.ts';
 import { expertWeights } from '../experts.ts';
-import { qwen35Base, textConfigOf } from '../qwen3_5/config.ts';
+import { qwen35Base, textConfigOf, type LayerNames } from '../qwen3_5/config.ts';
 import { qwen35ConfigOfGguf } from '../qwen3_5/gguf-config.ts';
+import type { FeedForward } from '../qwen3_5/predictor.ts';
 import { qwen35Model } from '../qwen3_5/qwen3_5.ts';
 
 const schema = z.looseObject({
@@ -32,9 +33,9 @@ export const qwen35Moe: Arch = {
     const sharedSize = raw.shared_expert_intermediate_size;
     const shape = { hiddenSize, ffSize: raw.moe_intermediate_size, nExperts };
     const mixture = { nExperts, nUsed, normalise: true, hasShared: true };
-    const routed = (i: number) => {
-      const from = `${base.prefix}layers.${i}.mlp`;
-      const to = `blk.${i}.ffn`;
+    const routed = (layer: LayerNames): FeedForward => {
+      const from = `${layer.from}.mlp`;
+      const to = `${layer.to}.ffn`;
       const build: DecoderLayer['feedForward'] = (graph, x) => mixtureOfExperts(graph, x, to, mixture);
       return {
         weights: [
