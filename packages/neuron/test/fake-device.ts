@@ -30,6 +30,8 @@ export class FakeDevice implements Device {
   contextMax = 512;
   kvTokens = 1024;
   nCachedTokens = 0;
+  nDrafted = 0;
+  nDraftedRight = 0;
   /** Loads wait for this. */
   loadGate: Promise<unknown> = Promise.resolve();
   loadError: CortexError | null = null;
@@ -142,8 +144,17 @@ export class FakeDevice implements Device {
           yield { kind: 'token', choice, token: tokenOf(id, spec.nTopLogprobs) };
         }
       }
-      const { nCachedTokens } = this;
-      yield { kind: 'done', nPromptTokens, nCachedTokens, prefillMs: 1, decodeMs: 1, nGenerated };
+      const { nCachedTokens, nDrafted, nDraftedRight } = this;
+      yield {
+        kind: 'done',
+        nPromptTokens,
+        nCachedTokens,
+        prefillMs: 1,
+        decodeMs: 1,
+        nDrafted,
+        nDraftedRight,
+        nGenerated,
+      };
     } finally {
       this.#nBusy -= spec.choices.length;
     }

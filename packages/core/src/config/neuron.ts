@@ -73,7 +73,7 @@ const ggmlSchema = z.strictObject({
     .max(64)
     .default(8)
     .describe(
-      'Tokens guessed ahead from repetitions in the text while one answer is generated alone; the answer is the same, sooner. 0 turns it off.',
+      "Tokens guessed ahead while one answer is generated alone, by the checkpoint's own layer for that (MTP) where there is one, and from repetitions in the text; the answer is the same, sooner. 0 turns it off, and leaves that layer out of memory.",
     ),
   threads: z
     .int()

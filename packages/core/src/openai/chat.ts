@@ -128,7 +128,12 @@ export interface Usage {
   readonly completion_tokens: number;
   readonly total_tokens: number;
   readonly prompt_tokens_details?: { readonly cached_tokens: number; readonly image_tokens?: number };
-  readonly completion_tokens_details?: { readonly reasoning_tokens: number };
+  readonly completion_tokens_details?: {
+    readonly reasoning_tokens?: number;
+    /** Tokens guessed ahead of the answer: those that it came to say, and the others. */
+    readonly accepted_prediction_tokens?: number;
+    readonly rejected_prediction_tokens?: number;
+  };
 }
 
 export interface TopLogprob {

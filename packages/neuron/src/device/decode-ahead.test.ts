@@ -69,6 +69,18 @@ describe('an answer that repeats itself', () => {
     expect(idsOf(next)).toEqual([99]);
   });
 
+  it('takes fewer steps with a predictor, though nothing repeats, and is the same', async () => {
+    const plan = { after: {}, contextMax: 250, foresees: 2 };
+    const [plain, ahead] = await Promise.all([0, 8].map((draftMax) => answer(draftMax, { tokensMax: 100 }, plan)));
+    expect(idsOf(ahead!.events)).toEqual(idsOf(plain!.events));
+    expect(drafts(plain!.bench)).toBe(0);
+    expect(drafts(ahead!.bench)).toBeLessThan(60);
+    const done = ahead!.events.at(-1);
+    if (done?.kind !== 'done') throw new Error('the generation did not end');
+    expect(done.nDraftedRight).toBeGreaterThan(40);
+    expect(done.nDrafted).toBeGreaterThanOrEqual(done.nDraftedRight);
+  });
+
   it('goes on one token at a time while others are being answered', async () => {
     const bench = await Bench.with(looping, 100, { draftMax: 8 });
     const both = [10, 12].map((id) => bench.generate(fakeGenerateSpec('m', [id], { tokensMax: 40 })));

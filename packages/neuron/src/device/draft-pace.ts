@@ -3,6 +3,18 @@
  * is the measure, not the share of right guesses: what a draft costs beside a plain step differs from device to device.
  */
 
+/** What decides how far to guess by what came of it. */
+export interface Pace {
+  /** Tokens to guess now; 0: none. */
+  readonly nDraft: number;
+  /** After a step of one token for this sequence alone. */
+  notePlain(ms: number): void;
+  /** After a step with guesses of its own; `ms` counts what it took to make them. */
+  noteDraft(outcome: DraftOutcome): void;
+  /** After a step with guesses from elsewhere. */
+  noteOther(): void;
+}
+
 export interface DraftOutcome {
   readonly nDrafted: number;
   /** Of them, right. */
@@ -19,7 +31,7 @@ const pauseMax = 1024;
 /** Outcomes before a gain is believed. */
 const trialsMin = 2;
 
-export class DraftPace {
+export class DraftPace implements Pace {
   readonly #draftMax: number;
   /** Of a plain step. */
   #plainMs: number | null = null;
@@ -35,14 +47,17 @@ export class DraftPace {
     this.#nDraft = Math.min(draftStart, draftMax);
   }
 
-  /** Tokens to guess now; 0: none. A plain step must have been seen first. */
+  /** A plain step must have been seen first. */
   get nDraft(): number {
     return this.#plainMs === null || this.#nPaused > 0 ? 0 : this.#nDraft;
   }
 
-  /** After a step of one token for this sequence alone. */
   notePlain(ms: number): void {
     this.#plainMs = this.#plainMs === null ? ms : this.#plainMs + weight * (ms - this.#plainMs);
+    this.noteOther();
+  }
+
+  noteOther(): void {
     this.#nPaused = Math.max(0, this.#nPaused - 1);
   }
 

@@ -3,6 +3,7 @@
  * and are posted once after it. It ends in exactly one of: done, failed, cancelled.
  */
 import { CortexError } from '@cortex/core';
+import type { DraftOutcome } from './draft-pace.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { PromptImages } from './prompt-images.ts';
 import type { GenerateEvent, GenerateSpec } from './protocol.ts';
@@ -39,6 +40,8 @@ export class Generation {
   #isAdmitted = false;
   #prefillMs = 0;
   #decodeMs = 0;
+  #nDrafted = 0;
+  #nDraftedRight = 0;
 
   /** @throws CortexError for a request that cannot run on this model. */
   constructor(jobId: number, spec: GenerateSpec, model: LoadedModel) {
@@ -81,6 +84,11 @@ export class Generation {
     this.#decodeMs += ms;
   }
 
+  noteDraft({ nDrafted, nRight }: DraftOutcome): void {
+    this.#nDrafted += nDrafted;
+    this.#nDraftedRight += nRight;
+  }
+
   choiceFinished(): void {
     if (this.#state.kind !== 'running' || !this.sequences.every((sequence) => sequence.isFinished)) return;
     this.#freeImages();
@@ -91,6 +99,8 @@ export class Generation {
       nCachedTokens: this.sequences[0]?.nCached ?? 0,
       prefillMs: this.#prefillMs,
       decodeMs: this.#decodeMs,
+      nDrafted: this.#nDrafted,
+      nDraftedRight: this.#nDraftedRight,
       nGenerated: this.sequences.reduce((sum, sequence) => sum + sequence.nGenerated, 0),
     });
     this.#state = { kind: 'done' };

@@ -10,7 +10,9 @@ import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
 import { ChunkPace } from './chunk-pace.ts';
 import { afterServing, nextInLine, type Caller } from './fair-order.ts';
+import { DraftSources } from './draft-sources.ts';
 import { PrefixCache } from './prefix/prefix-cache.ts';
+import { PredictorPace } from './predictor-pace.ts';
 import type { PromptImages } from './prompt-images.ts';
 import type { GenerateSpec, LoadedFacts, LoadSpec, ModelCounts } from './protocol.ts';
 import type { ModelState } from './scheduler.ts';
@@ -39,6 +41,7 @@ export class LoadedModel implements ModelState, Disposable {
   decoding: Sequence[] = [];
   lastWasPrefill = false;
   readonly #workspace: SamplerWorkspace;
+  readonly #predictorPace: PredictorPace;
   #grammars: GrammarCache | null = null;
 
   constructor(spec: LoadSpec, model: DeviceModel, workspace: SamplerWorkspace) {
@@ -47,6 +50,7 @@ export class LoadedModel implements ModelState, Disposable {
     this.chunkMax = Math.max(spec.chunkMax, 1);
     this.chunkPace = new ChunkPace(spec.prefillStepMs);
     this.#workspace = workspace;
+    this.#predictorPace = new PredictorPace(spec.draftMax ?? 0);
     const { control } = spec.vocabulary;
     const banned = new Set(spec.bannedIds);
     const isControl = (id: number): boolean => control[id] === 1 && !banned.has(id);
@@ -74,6 +78,11 @@ export class LoadedModel implements ModelState, Disposable {
       tokSPrefill: this.prefillRate.tokensPerSecond,
       tokSDecode: this.decodeRate.tokensPerSecond,
     };
+  }
+
+  /** For one sequence. */
+  draftSources(): DraftSources {
+    return new DraftSources(this.model, this.spec.draftMax ?? 0, this.#predictorPace);
   }
 
   /** @throws CortexError for a bias or constraint that does not fit the vocabulary. */

@@ -54,7 +54,7 @@ const answerOf = (events: readonly GenerateEvent[]): Answered => {
 const models = [
   { name: 'qwen3', model: tinyQwen3() },
   { name: 'qwen3_moe', model: tinyQwen3Moe() },
-  { name: 'qwen3_5', model: tinyQwen35({ vision: true }) },
+  { name: 'qwen3_5', model: tinyQwen35({ vision: true, predictor: true }) },
   { name: 'qwen3_5_moe', model: tinyQwen35Moe({ vision: true }) },
 ];
 

@@ -3,8 +3,6 @@
  * stood before, what came after them then. Pure; a wrong guess costs time and nothing else.
  */
 
-/** Fewer equal tokens say little. */
-const matchMin = 3;
 /** More say no more. */
 const matchMax = 16;
 /** Earlier places that are looked at. */
@@ -18,10 +16,10 @@ const matchLength = (ids: Int32Array, a: number, b: number): number => {
 };
 
 /**
- * Up to `nMax` tokens; none without a repetition. Of the places that match, the latest of the longest. A repetition that
+ * Up to `nMax` tokens; none without a repetition of `matchMin` tokens: fewer say little. Of the places that match, the latest of the longest. A repetition that
  * is still going on is taken to go on.
  */
-export const promptLookup = (ids: Int32Array, nMax: number): Int32Array => {
+export const promptLookup = (ids: Int32Array, nMax: number, matchMin = 3): Int32Array => {
   const last = ids.length - 1;
   let best = { at: -1, length: matchMin - 1 };
   let at = last;

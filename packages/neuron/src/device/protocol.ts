@@ -125,6 +125,9 @@ export type GenerateEvent =
       readonly nCachedTokens: number;
       readonly prefillMs: number;
       readonly decodeMs: number;
+      /** Tokens guessed ahead, and those of them that were right. */
+      readonly nDrafted: number;
+      readonly nDraftedRight: number;
       readonly nGenerated: number;
     };
 

@@ -4,6 +4,7 @@
  */
 import type { LoadedModel } from './loaded-model.ts';
 import { forwardChunk } from './forward-chunk.ts';
+import type { Guess } from './draft-sources.ts';
 import type { Step } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -44,20 +45,23 @@ const prefill = (model: LoadedModel, sequence: Sequence, nTokens: number): void 
 };
 
 /** One stream alone may run ahead on a guess; in a batch the weights' reading is shared already. */
-const decodeAhead = (model: LoadedModel, sequence: Sequence, guess: Int32Array): void => {
+const decodeAhead = (model: LoadedModel, sequence: Sequence, guess: Guess, guessMs: number): void => {
   const nLogits = model.model.nLogits;
   const { room } = sequence;
-  const { value: logits, ms } = timed(() => model.model.draft(room, Int32Array.of(sequence.lastId, ...guess)));
+  const { ids } = guess;
+  const drafted = timed(() => model.model.draft(room, Int32Array.of(sequence.lastId, ...ids)));
+  const logits = drafted.value;
+  const ms = guessMs + drafted.ms;
   sequence.generation.noteDecode(ms);
   let nRight = 0;
-  for (let row = 0; row <= guess.length; row++) {
+  for (let row = 0; row <= ids.length; row++) {
     model.model.keep(room, row + 1);
     // Sampled as it would have been alone: a guess only decides whether the next row is of any use.
     const goesOn = sequence.sampleNext(logits.subarray(row * nLogits, (row + 1) * nLogits));
-    if (!goesOn || row === guess.length || sequence.lastId !== guess[row]) break;
+    if (!goesOn || row === ids.length || sequence.lastId !== ids[row]) break;
     nRight += 1;
   }
-  sequence.pace.noteDraft({ nDrafted: guess.length, nRight, ms });
+  sequence.noteDraft(guess, { nDrafted: ids.length, nRight, ms });
   model.decodeRate.add(nRight + 1, ms);
 };
 
@@ -65,14 +69,14 @@ const decode = (model: LoadedModel): void => {
   const { decoding } = model;
   const [first] = decoding;
   if (decoding.length === 1 && first !== undefined) {
-    const guess = first.guess();
-    if (guess.length > 0) return guarded(first, () => decodeAhead(model, first, guess));
+    const { value: guess, ms } = timed(() => first.guess());
+    if (guess !== null) return guarded(first, () => decodeAhead(model, first, guess, ms));
   }
   const nLogits = model.model.nLogits;
   const rows = decoding.map(({ room, lastId }) => ({ sequence: room, id: lastId }));
   const { value: logits, ms } = timed(() => model.model.decode(rows));
   model.decodeRate.add(rows.length, ms);
-  if (decoding.length === 1) first?.pace.notePlain(ms);
+  if (decoding.length === 1) first?.notePlain(ms);
   for (const generation of new Set(decoding.map((sequence) => sequence.generation))) generation.noteDecode(ms);
   decoding.forEach((sequence, row) => {
     guarded(sequence, () => {

@@ -6,12 +6,12 @@ import { CortexError } from '@cortex/core';
 import type { ModelSequence } from '../model/device-model.ts';
 import type { Sampler } from '../sampling/sampler.ts';
 import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
-import { DraftPace } from './draft-pace.ts';
+import type { DraftOutcome } from './draft-pace.ts';
+import type { DraftSources, Guess } from './draft-sources.ts';
 import type { Caller, InLine } from './fair-order.ts';
 import type { Generation } from './generation.ts';
 import type { PrefixCache, RunningPrefix } from './prefix/prefix-cache.ts';
 import { PrefixText } from './prefix/prefix-text.ts';
-import { promptLookup } from './prompt-lookup.ts';
 import type { PrefillState } from './scheduler.ts';
 
 /** What ended a choice. */
@@ -25,11 +25,11 @@ export interface SequenceSampling {
 export class Sequence implements PrefillState, InLine {
   readonly generation: Generation;
   readonly choice: number;
-  readonly pace: DraftPace;
   readonly #sinceMs = performance.now();
   readonly #prefixes: PrefixCache;
   readonly #sampling: SequenceSampling;
   readonly #text: PrefixText;
+  readonly #drafts: DraftSources;
   #running: RunningPrefix | null = null;
   #nCached = 0;
   #nPrefilled = 0;
@@ -42,7 +42,7 @@ export class Sequence implements PrefillState, InLine {
     this.choice = choice;
     this.#prefixes = generation.model.prefixes;
     this.#sampling = sampling;
-    this.pace = new DraftPace(generation.model.spec.draftMax ?? 0);
+    this.#drafts = generation.model.draftSources();
     this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
   }
 
@@ -138,11 +138,22 @@ export class Sequence implements PrefillState, InLine {
     return this.#nGenerated >= spec.tokensMax || isFull ? this.finish('length') : true;
   }
 
-  /** What may follow the last token: a guess, empty where there is none or it would not pay. */
-  guess(): Int32Array {
+  /** What may follow the last token; null where there is no guess or it would not pay. */
+  guess(): Guess | null {
     const nLeft = Math.min(this.generation.spec.tokensMax - this.#nGenerated, this.room.nTokensMax - this.#text.length);
-    const nMax = Math.min(this.pace.nDraft, nLeft - 1);
-    return nMax < 1 ? new Int32Array(0) : promptLookup(this.#text.ids, nMax);
+    const { room } = this;
+    return this.#drafts.guess({ ids: this.#text.ids, room, lastId: this.#lastId }, nLeft - 1);
+  }
+
+  /** After a step of one token for it alone. */
+  notePlain(ms: number): void {
+    this.#drafts.notePlain(ms);
+  }
+
+  /** After a step that ran ahead on a guess. */
+  noteDraft(guess: Guess, outcome: DraftOutcome): void {
+    this.#drafts.noteDraft(guess, outcome);
+    this.generation.noteDraft(outcome);
   }
 
   get nGenerated(): number {

@@ -53,21 +53,30 @@ const readerOf = ({ readers }: PlannedGeneration, choice: number): ChoiceReader 
 const nPromptTokens = (generations: readonly PlannedGeneration[]): number =>
   generations.reduce((sum, { spec }) => sum + spec.promptIds.length, 0);
 
+const sumOf = (done: readonly Done[], count: 'nCachedTokens' | 'nDrafted' | 'nDraftedRight'): number =>
+  done.reduce((sum, event) => sum + event[count], 0);
+
 const usageOf = (generations: readonly PlannedGeneration[], done: readonly Done[], options: RunOptions): Usage => {
   const promptTokens = nPromptTokens(generations);
   const readers = generations.flatMap((planned) => planned.readers);
   const completionTokens = readers.reduce((sum, { nTokens }) => sum + nTokens, 0);
-  const reasoning = { reasoning_tokens: readers.reduce((sum, { nReasoning }) => sum + nReasoning, 0) };
+  const [nDrafted, nRight] = [sumOf(done, 'nDrafted'), sumOf(done, 'nDraftedRight')];
+  const details = {
+    ...(options.countReasoning
+      ? { reasoning_tokens: readers.reduce((sum, { nReasoning }) => sum + nReasoning, 0) }
+      : {}),
+    ...(nDrafted > 0 ? { accepted_prediction_tokens: nRight, rejected_prediction_tokens: nDrafted - nRight } : {}),
+  };
   const { nImageTokens } = options;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
     prompt_tokens_details: {
-      cached_tokens: done.reduce((sum, { nCachedTokens }) => sum + nCachedTokens, 0),
+      cached_tokens: sumOf(done, 'nCachedTokens'),
       ...(nImageTokens === null ? {} : { image_tokens: nImageTokens }),
     },
-    ...(options.countReasoning ? { completion_tokens_details: reasoning } : {}),
+    ...(Object.keys(details).length > 0 ? { completion_tokens_details: details } : {}),
   };
 };
 

@@ -1,5 +1,5 @@
 /** What one request did, gathered while it runs: the log line and the metrics are made from it. */
-import { errorTable, type CompletionEvent, type CortexError, type ErrorCode } from '@cortex/core';
+import { errorTable, type CompletionEvent, type CortexError, type ErrorCode, type Usage } from '@cortex/core';
 
 export type InferenceRoute = 'chat' | 'completions' | 'embeddings' | 'tokenize';
 
@@ -16,6 +16,8 @@ export class CallRecord {
   promptTokens = 0;
   cachedTokens = 0;
   completionTokens = 0;
+  draftedTokens = 0;
+  draftedRightTokens = 0;
   ttftMs: number | null = null;
   error: CortexError | null = null;
 
@@ -47,12 +49,18 @@ export class CallRecord {
         this.promptTokens = event.usage.prompt_tokens;
         this.cachedTokens = event.usage.prompt_tokens_details?.cached_tokens ?? 0;
         this.completionTokens = event.usage.completion_tokens;
+        this.#noteGuesses(event.usage.completion_tokens_details);
         return;
       case 'loading':
       case 'prefill':
       case 'logprobs':
       case 'finish':
     }
+  }
+
+  #noteGuesses(details: Usage['completion_tokens_details']): void {
+    this.draftedRightTokens = details?.accepted_prediction_tokens ?? 0;
+    this.draftedTokens = this.draftedRightTokens + (details?.rejected_prediction_tokens ?? 0);
   }
 
   get elapsedMs(): number {

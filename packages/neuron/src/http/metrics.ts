@@ -67,6 +67,8 @@ export class NeuronMetrics {
   readonly #promptTokens: Counter;
   readonly #cachedTokens: Counter;
   readonly #completionTokens: Counter;
+  readonly #draftedTokens: Counter;
+  readonly #draftedRightTokens: Counter;
 
   constructor(harness: Harness, readDevices: DeviceReader) {
     this.#harness = harness;
@@ -104,6 +106,8 @@ export class NeuronMetrics {
     this.#promptTokens = tokens('neuron_prompt_tokens_total', 'Prompt tokens, images counted.');
     this.#cachedTokens = tokens('neuron_cached_prompt_tokens_total', 'Prompt tokens taken from the prefix cache.');
     this.#completionTokens = tokens('neuron_completion_tokens_total', 'Tokens generated.');
+    this.#draftedTokens = tokens('neuron_drafted_tokens_total', 'Tokens guessed ahead of an answer.');
+    this.#draftedRightTokens = tokens('neuron_drafted_right_tokens_total', 'Of those, the ones that it came to say.');
   }
 
   /** Once per request, when its answer has ended; only inference is counted. */
@@ -118,6 +122,8 @@ export class NeuronMetrics {
     this.#promptTokens.inc({ model }, record.promptTokens);
     this.#cachedTokens.inc({ model }, record.cachedTokens);
     this.#completionTokens.inc({ model }, record.completionTokens);
+    this.#draftedTokens.inc({ model }, record.draftedTokens);
+    this.#draftedRightTokens.inc({ model }, record.draftedRightTokens);
   }
 
   /** A name that only a client knows would make a new time series for each of its inventions. */
