@@ -203,7 +203,9 @@ describe('the largest of each row', () => {
   it('is named by its index', () => {
     const [n, nRows] = [700, 3];
     const x = values(n * nRows, 4);
-    const got = compute(({ ctx, f32 }) => ops.getRows(ctx, f32([1, n * nRows], x), ops.argmax(ctx, f32([n, nRows], x))));
+    const got = compute(({ ctx, f32 }) =>
+      ops.getRows(ctx, f32([1, n * nRows], x), ops.argmax(ctx, f32([n, nRows], x))),
+    );
     const places = Array.from({ length: nRows }, (_, row) => {
       const own = x.subarray(row * n, (row + 1) * n);
       return own.indexOf(Math.max(...own));
