@@ -251,6 +251,7 @@ const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => (
   closingFor: null,
   backOffUntilMs: 0,
   evictAgainMs: 0,
+  doubtedMs: -Infinity,
   lastGrant: 0,
   pin: null,
   leasePeak: 0,

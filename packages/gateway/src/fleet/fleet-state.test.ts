@@ -611,6 +611,22 @@ describe('nodes', () => {
     expect(fleet.loads).toHaveLength(1);
   });
 
+  it('are not asked for a model again before a look has told what became of it, however slow that is', () => {
+    const fleet = new SimulatedFleet([one(['a'])], simConfig([one()]), () => 3000);
+    fleet.run(4000);
+    const first = fleet.request('a');
+    expect(fleet.ending(first)).toBe('grant one');
+    fleet.run(100);
+    fleet.node('one').copies.get('a')!.status = 'available';
+    fleet.release(first, { kind: 'failed', error: failure('model_not_found') });
+    const second = fleet.request('a');
+    fleet.run(2500);
+    expect(fleet.ending(second)).toBe('waiting');
+    fleet.run(30_000);
+    expect(fleet.ending(second)).toBe('grant one');
+    expect(fleet.loads).toHaveLength(1);
+  });
+
   it('that are lost during an unload are usable as soon as they are back', () => {
     const fleet = settled([one(['a'])]);
     fleet.setForeign('one', 'a', 1);

@@ -21,13 +21,15 @@ import type { Waiter } from './request-queue.ts';
 import { admit, reconsiderDrain, resolveWaiting, serveAndPlace, serveAtOnce, serveWaiting } from './serve-queue.ts';
 import { askUnload, unloaded, unloadFailed } from './unloads.ts';
 
+/** The model is left alone there for a moment. */
+const isBusy: ReadonlySet<string> = new Set(['rate_limit_exceeded', 'overloaded']);
+
 /**
- * How busy a node is, or what it knows better than our picture of it: these say nothing about its health. The model is
- * left alone there for a moment, until a poll has brought the news.
+ * How busy a node is, or what it knows better than our picture of it, so that the model is left alone there until a poll
+ * has brought the news: these say nothing about its health.
  */
 const noFailure: ReadonlySet<string> = new Set([
-  'rate_limit_exceeded',
-  'overloaded',
+  ...isBusy,
   'model_loading',
   'model_busy',
   'insufficient_vram',
@@ -205,6 +207,7 @@ export class FleetState {
     const { error } = outcome;
     data.poll(node.name);
     if (noFailure.has(error.code)) {
+      if (!isBusy.has(error.code)) entry.doubtedMs = data.nowMs;
       entry.backOffUntilMs = data.nowMs + (error.retryAfterSecs ?? 1) * 1000;
     } else {
       const before = node.circuit;

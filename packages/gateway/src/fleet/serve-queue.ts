@@ -6,7 +6,7 @@ import type { CortexError } from '@cortex/core';
 import { resolveIn } from '../routing/catalogue.ts';
 import { circuitAllows, circuitGranted } from '../routing/circuit.ts';
 import { decidePlacement, type Demand } from '../routing/decide-placement.ts';
-import { pickNode, type Pick } from '../routing/pick-node.ts';
+import { isLeftAlone, pickNode, type Pick } from '../routing/pick-node.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
 import type { Target } from './contract.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
@@ -91,7 +91,7 @@ export const serveAtOnce = (data: FleetData, waiter: Waiter): boolean => {
 const hasFreeSlot = (data: FleetData, modelId: string): boolean => {
   for (const record of recordsOf(data, modelId)) {
     const isOpen = record.status === 'loaded' && record.operation === null && record.closingFor === null;
-    if (!isOpen || record.leases >= record.maxInFlight || record.backOffUntilMs > data.nowMs) continue;
+    if (!isOpen || record.leases >= record.maxInFlight || isLeftAlone(record, data.nowMs)) continue;
     if (record.node.reach === 'up' && circuitAllows(record.node.circuit, data.nowMs)) return true;
   }
   return false;

@@ -65,6 +65,10 @@ const judgeNode = ({ node }: ModelOnNode, input: PickInput): Verdict => {
   return node.circuit.kind === 'open' ? 'circuit_open' : 'probing';
 };
 
+/** Its node said that it is busy with it, or has yet to be looked at since the model was not what it seemed. */
+export const isLeftAlone = ({ backOffUntilMs, doubtedMs, node }: ModelOnNode, nowMs: number): boolean =>
+  backOffUntilMs > nowMs || doubtedMs > node.polledMs;
+
 export const judge = (entry: ModelOnNode, input: PickInput): Verdict => {
   const verdict = judgeNode(entry, input);
   if (verdict !== 'eligible' && verdict !== 'probing') return verdict;
@@ -75,7 +79,7 @@ export const judge = (entry: ModelOnNode, input: PickInput): Verdict => {
   if (input.needsVision && !entry.maySee) return 'no_vision';
   if (input.tokensMin > entry.contextMax) return 'context';
   if (verdict === 'probing') return 'probing';
-  if (entry.backOffUntilMs > input.nowMs) return 'backing_off';
+  if (isLeftAlone(entry, input.nowMs)) return 'backing_off';
   return entry.leases >= entry.maxInFlight ? 'full' : 'eligible';
 };
 
@@ -143,7 +147,10 @@ const eligible: Wording = (entry, input) => {
 const wordings: Readonly<Record<Verdict, Wording>> = {
   eligible,
   full: (entry) => `all ${entry.maxInFlight} slots in use`,
-  backing_off: (entry, input) => `said it is busy, asked again in ${secondsUntil(entry.backOffUntilMs, input.nowMs)}`,
+  backing_off: (entry, input) =>
+    entry.backOffUntilMs > input.nowMs
+      ? `said it is busy, asked again in ${secondsUntil(entry.backOffUntilMs, input.nowMs)}`
+      : 'was not as last seen, is being looked at',
   probing: () => 'a request probes whether it has recovered',
   down: ({ node }) => (node.reach === 'unknown' ? 'not polled yet' : `unreachable: ${node.downReason ?? 'no answer'}`),
   excluded: () => 'already failed this request',

@@ -69,6 +69,8 @@ export interface ModelOnNode {
   /** The node said it is busy with it: no new lease, and no unload, before this. */
   readonly backOffUntilMs: number;
   readonly evictAgainMs: number;
+  /** It turned out not to be as the last poll had it: no new lease before one that began later. */
+  readonly doubtedMs: number;
   /** Order of grants, for spreading equal choices. */
   readonly lastGrant: number;
   /** An operator's word, over `pinned_on`; null when there is none. */

@@ -83,6 +83,7 @@ const entryView = (id: string, node: NodeView, facts: EntryFacts): ModelOnNode =
   closingFor: null,
   backOffUntilMs: 0,
   evictAgainMs: 0,
+  doubtedMs: -Infinity,
   lastGrant: 0,
   pin: null,
   ...facts,
