@@ -1,6 +1,8 @@
 /** The proxy with its streams: what passes, when it passes, and what happens when somebody leaves. */
+import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { CortexError } from '@cortex/core';
 import { afterEach, describe, expect, it } from 'vitest';
 import { eventually, startEdge, type Edge, type EdgeOptions } from './start-edge.ts';
 
@@ -14,6 +16,8 @@ const start = async (options: EdgeOptions = {}): Promise<Edge> => {
   closers.push(() => edge.close());
   return edge;
 };
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 const messages = [{ role: 'user', content: 'hello' }];
 const streaming = { model: 'm', stream: true, messages };
@@ -255,6 +259,45 @@ describe('a request that waits', () => {
     const response = await open(edge, streaming);
     expect(response.statusCode).toBe(200);
     expect(await textOf(response)).toMatch(/data: \{"error":\{[^\n]*"code":"overloaded"[^\n]*\}\}\n\n$/);
+  });
+
+  const blank = '[gateway]\nwhole_keepalive_secs = 0.05\n';
+
+  it('for a whole answer gets blank lines before it, and its figures as trailers', async () => {
+    const edge = await start({ config: blank, nNodes: 2, model: { first_token_ms: 120 } });
+    edge.fleet.coldStart = true;
+    edge.fleet.wait = () => sleep(120);
+    edge.nodes[0]?.faults.push({ kind: 'reset_before_headers' });
+    const response = await open(edge, { model: 'm', messages });
+    expect(response.headers['content-type']).toContain('application/json');
+    expect(response.headers).not.toHaveProperty('x-cortex-node');
+    const text = await textOf(response);
+    expect(text).toMatch(/^\n{3,}\{/);
+    expect(JSON.parse(text)).toMatchObject({ choices: [{ message: { role: 'assistant' } }] });
+    expect(response.trailers).toMatchObject({ 'x-cortex-node': 'b', 'x-cortex-cold-start': 'true' });
+    expect(Number(response.trailers['x-cortex-load-ms'])).toBeGreaterThan(200);
+  });
+
+  it('for a whole answer that comes soon gets nothing before it, and its headers', async () => {
+    const edge = await start({ config: '[gateway]\nwhole_keepalive_secs = 30\n' });
+    const response = await open(edge, { model: 'm', messages });
+    expect(response.headers).toMatchObject({ 'x-cortex-node': 'a' });
+    expect(response.headers).not.toHaveProperty('trailer');
+    expect((await textOf(response)).startsWith('{')).toBe(true);
+  });
+
+  it('for a whole answer that fails after blank lines says why, and never ends well', async () => {
+    const edge = await start({ config: blank });
+    edge.fleet.wait = async () => {
+      await sleep(120);
+      throw new CortexError('model_load_failed', 'bad tensor');
+    };
+    const response = await open(edge, { model: 'm', messages });
+    let text = '';
+    response.on('data', (piece: Buffer) => (text += piece.toString()));
+    await expect(once(response, 'end')).rejects.toThrow(/aborted/);
+    expect(JSON.parse(text)).toMatchObject({ error: { code: 'model_load_failed', message: 'bad tensor' } });
+    await eventually(() => edge.log.some((line) => line['code'] === 'model_load_failed'));
   });
 
   it('can still be given to another node after keepalives were sent', async () => {

@@ -62,6 +62,12 @@ const gatewaySchema = z.strictObject({
     .max(3600)
     .default(5)
     .describe('A stream that is silent for this long gets a sign of life, in the way of its protocol.'),
+  whole_keepalive_secs: z
+    .number()
+    .min(0)
+    .max(3600)
+    .default(45)
+    .describe('The same for answers that are not streamed: blank lines before the JSON, with status 200; 0 never.'),
   drain_secs: z.number().min(0).max(3600).default(60).describe('At shutdown, running requests get this long to end.'),
   log_level: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent'])

@@ -1,24 +1,34 @@
 /**
  * The client's side of one exchange: when its headers go out, keepalives while nothing else does, backpressure, and
  * its leaving. Invariant: what is written after the headers is whole events or whole pieces of one body, and the
- * exchange ends in exactly one of `end`, `abandon`, or the client's leaving.
+ * exchange ends in exactly one of `end`, `sendJson`, `abandon`, or the client's leaving.
  */
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { CortexError, sseHeaders } from '@cortex/core';
-import type { StreamVoice, WaitNotice } from '../translate/contract.ts';
+import { CortexError } from '@cortex/core';
+import type { WaitNotice } from '../translate/contract.ts';
 
 /** A client that takes nothing for this long is gone, whatever its socket says. */
 const clientStallMs = 300_000;
 
 const noop = (): void => undefined;
 
+/** What a silence is filled with, and the headers of an answer that begins so. */
+export interface Keepalive {
+  readonly headers: OutgoingHttpHeaders;
+  readonly everyMs: number;
+  text(notice: WaitNotice): string;
+}
+
 export class ClientReply {
   readonly #res: ServerResponse;
   readonly #controller = new AbortController();
   readonly #headers: OutgoingHttpHeaders = {};
+  readonly #trailers: Record<string, string> = {};
   #keepalive: NodeJS.Timeout | null = null;
   #notice: WaitNotice = { kind: 'prefill', text: null };
   #ended = false;
+  /** Something of the answer itself has been written. */
+  #begun = false;
   #waiting = false;
 
   constructor(res: ServerResponse) {
@@ -50,13 +60,13 @@ export class ClientReply {
     delete this.#headers[name];
   }
 
-  /** From now on a silence of `everyMs` is filled, opening the stream if it has to. */
-  keepAlive(voice: StreamVoice, everyMs: number): void {
+  /** From now on a silence is filled, opening the answer if it has to. */
+  keepAlive({ headers, everyMs, text }: Keepalive): void {
     this.#keepalive = setTimeout(() => {
       if (this.#ended) return;
-      this.open(sseHeaders);
+      this.open(headers);
       // A client that does not read needs no sign of life, and would only pile them up.
-      if (!this.#res.writableNeedDrain) this.#res.write(voice.keepalive(this.#notice));
+      if (!this.#res.writableNeedDrain) this.#res.write(text(this.#notice));
       this.#keepalive?.refresh();
     }, everyMs);
   }
@@ -74,7 +84,13 @@ export class ClientReply {
   write(piece: Buffer | string): void {
     if (piece.length === 0) return;
     this.#keepalive?.refresh();
+    this.#begun = true;
     this.#res.write(piece);
+  }
+
+  /** A header that comes too late is sent after the body: `keepAlive` must have named it as a `trailer`. */
+  trailer(name: string, value: string): void {
+    this.#trailers[name] = value;
   }
 
   get full(): boolean {
@@ -108,22 +124,29 @@ export class ClientReply {
     this.#res.end(last);
   }
 
-  /** A whole answer that is no stream. */
+  /** A whole answer that is no stream. After keepalives its headers and status are what they were. */
   sendJson(body: Buffer | string, headers: OutgoingHttpHeaders = {}, status = 200): void {
     this.#stop();
-    this.#res.writeHead(status, {
-      'content-type': 'application/json; charset=utf-8',
-      ...headers,
-      ...this.#headers,
-      'content-length': Buffer.byteLength(body),
-    });
+    if (this.opened) this.#res.addTrailers(this.#trailers);
+    else
+      this.#res.writeHead(status, {
+        'content-type': 'application/json; charset=utf-8',
+        ...headers,
+        ...this.#headers,
+        'content-length': Buffer.byteLength(body),
+      });
     this.#res.end(body);
   }
 
-  /** The body broke where its protocol has no word for it: the connection ends, so that it can't pass for whole. */
-  abandon(): void {
+  /**
+   * The body broke where its protocol has no word for it: the connection ends, so that it can't pass for whole.
+   * @param why is said if nothing of an answer was
+   */
+  abandon(why = ''): void {
     this.#stop();
-    this.#res.destroy();
+    const destroy = (): void => void this.#res.destroy();
+    if (why === '' || this.#begun) destroy();
+    else this.#res.write(why, destroy);
   }
 
   /** The gateway ends the exchange. */

@@ -59,24 +59,31 @@ const requestToForward = async (parts: ProxyParts, exchange: Exchange): Promise<
   return withInlinedImages(request, await parts.images.fetchAll(imageUrls, exchange.reply.signal));
 };
 
+/** Of every answer: where it comes from, and what it waited for. */
+export const routeHeaders = ['x-cortex-node', 'x-cortex-cold-start', 'x-cortex-queue-ms', 'x-cortex-load-ms'] as const;
+
 const announce = (exchange: Exchange, lease: Lease): void => {
-  const { reply, record } = exchange;
-  const headers: readonly (readonly [string, string])[] = [
-    ['x-cortex-node', lease.target.node],
-    ['x-cortex-cold-start', String(lease.coldStart)],
-    ['x-cortex-queue-ms', String(Math.round(record.queueMs))],
-    ['x-cortex-load-ms', String(Math.round(record.loadMs))],
-  ];
-  // A stream that keepalives have opened can't have headers any more.
-  if (reply.opened) {
-    reply.write(sseComment(headers.map(([name, value]) => `${name}=${value}`).join(' ')));
-  } else for (const [name, value] of headers) reply.header(name, value);
+  const { reply, record, streams } = exchange;
+  const values = {
+    'x-cortex-node': lease.target.node,
+    'x-cortex-cold-start': String(lease.coldStart),
+    'x-cortex-queue-ms': String(Math.round(record.queueMs)),
+    'x-cortex-load-ms': String(Math.round(record.loadMs)),
+  };
+  // What keepalives have opened can't have headers any more.
+  if (reply.opened && streams) {
+    reply.write(sseComment(routeHeaders.map((name) => `${name}=${values[name]}`).join(' ')));
+    return;
+  }
+  for (const name of routeHeaders) {
+    if (!reply.opened) reply.header(name, values[name]);
+    reply.trailer(name, values[name]);
+  }
 };
 
 /** What was announced does not hold: another node may be waited for, and a keepalive open the stream meanwhile. */
 const withdraw = (exchange: Exchange): void => {
-  for (const name of ['x-cortex-node', 'x-cortex-cold-start', 'x-cortex-queue-ms', 'x-cortex-load-ms'])
-    exchange.reply.dropHeader(name);
+  for (const name of routeHeaders) exchange.reply.dropHeader(name);
 };
 
 type Decided = { readonly lease: Lease } | { readonly error: CortexError };

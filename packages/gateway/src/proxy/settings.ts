@@ -9,6 +9,8 @@ export interface ProxySettings {
   readonly attemptsMax: number;
   readonly connectionsPerNode: number;
   readonly keepaliveMs: number;
+  /** Of answers that are not streamed; 0: never. */
+  readonly wholeKeepaliveMs: number;
 }
 
 export const proxySettings = (config: CortexConfig): ProxySettings => {
@@ -21,5 +23,6 @@ export const proxySettings = (config: CortexConfig): ProxySettings => {
     attemptsMax: proxy.attempts_max,
     connectionsPerNode: proxy.connections_per_node,
     keepaliveMs: gateway.keepalive_secs * 1000,
+    wholeKeepaliveMs: gateway.whole_keepalive_secs * 1000,
   };
 };

@@ -1,20 +1,19 @@
 /** Every path that asks a model: the client's protocol is the dialect's business, the rest is the proxy's. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { CortexError } from '@cortex/core';
+import { sseHeaders, type CortexError } from '@cortex/core';
 import { ClientReply } from '../../proxy/client-reply.ts';
 import { countTokens } from '../../proxy/count-tokens.ts';
 import type { Exchange } from '../../proxy/exchange.ts';
-import { forward } from '../../proxy/forward.ts';
+import { forward, routeHeaders } from '../../proxy/forward.ts';
 import { requestFacts } from '../../proxy/request-facts.ts';
-import type { Dialect, StreamVoice } from '../../translate/contract.ts';
+import type { ProxySettings } from '../../proxy/settings.ts';
+import type { Dialect, StreamVoice, Translation } from '../../translate/contract.ts';
 import type { Route, RouteContext } from '../context.ts';
 import { asCortexError, errorHeaders } from '../error-reply.ts';
 import type { JsonBody } from '../json-body.ts';
 
-const voiceOf = (exchange: Exchange): StreamVoice | null => {
-  const { reply } = exchange.translation;
-  return reply.kind === 'passthrough' ? reply.voice : reply.stream;
-};
+const voiceOf = ({ reply }: Translation): StreamVoice | null =>
+  reply.kind === 'passthrough' ? reply.voice : reply.stream;
 
 /** @throws CortexError what is wrong with the request, before anything was done for it. */
 const newExchange = (context: RouteContext, dialect: Dialect, request: FastifyRequest): Omit<Exchange, 'reply'> => {
@@ -46,15 +45,33 @@ const answerFailure = (exchange: Exchange, error: CortexError): void => {
     reply.sendJson(JSON.stringify(dialect.errorBody(error, requestId)), errorHeaders(error), error.status);
     return undefined;
   }
-  const voice = exchange.streams ? voiceOf(exchange) : null;
-  if (voice === null) return reply.abandon();
+  const voice = exchange.streams ? voiceOf(exchange.translation) : null;
+  if (voice === null) return reply.abandon(JSON.stringify(dialect.errorBody(error, requestId)));
   return reply.end(voice.fail(error));
+};
+
+/** JSON may begin with blank lines, and clients that read it whole never notice them. */
+const blankLines = {
+  headers: {
+    'content-type': 'application/json; charset=utf-8',
+    'cache-control': 'no-cache',
+    'x-accel-buffering': 'no',
+    trailer: routeHeaders.join(', '),
+  },
+  text: () => '\n',
+};
+
+const keepAlive = ({ reply, streams, translation }: Exchange, settings: ProxySettings): void => {
+  const { keepaliveMs, wholeKeepaliveMs } = settings;
+  const voice = streams ? voiceOf(translation) : null;
+  if (voice !== null)
+    reply.keepAlive({ headers: sseHeaders, everyMs: keepaliveMs, text: (notice) => voice.keepalive(notice) });
+  else if (wholeKeepaliveMs > 0) reply.keepAlive({ ...blankLines, everyMs: wholeKeepaliveMs });
 };
 
 const serve = async (context: RouteContext, exchange: Exchange): Promise<void> => {
   const { reply, record } = exchange;
-  const voice = exchange.streams ? voiceOf(exchange) : null;
-  if (voice !== null) reply.keepAlive(voice, context.proxy.settings.keepaliveMs);
+  keepAlive(exchange, context.proxy.settings);
   try {
     const isCount = exchange.dialect.upstreamPath === '/tokenize';
     await (isCount ? countTokens : forward)(context.proxy, exchange);
