@@ -57,8 +57,7 @@ describe.skipIf(!isAsked)('the packed commands (TEST_PACK=1, by npm run test:pac
     const quiet = ['--prefer-offline', '--no-audit', '--no-fund'];
     await run('npm', ['install', ...quiet, '--prefix', app, archive], { cwd: app, env });
     const ports = ['--port', '0', '--metrics-port', '0', '--neuron-port', '0'];
-    const cortex = path.join(app, packageDir, 'dist/cortex.js');
-    up = spawn(process.execPath, [cortex, 'up', '--demo', ...ports], { cwd: app, env });
+    up = spawn(path.join(app, 'node_modules/.bin/cortex'), ['up', '--demo', ...ports], { cwd: app, env });
     url = await untilUp(up);
   }, timeoutMs);
 
