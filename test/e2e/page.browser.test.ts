@@ -201,18 +201,18 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     expect(await focused(page)).toBe('Skip to the content');
     await page.keyboard.press('Enter');
     expect(await page.evaluate('document.activeElement?.id')).toBe('main');
-    await tabTo(page, 'Send no new requests to attic');
+    await tabTo(page, 'Drain attic: no new requests go there');
     expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
     await page.keyboard.press('Enter');
     await page.getByRole('article', { name: 'attic' }).getByText('draining').waitFor();
-    await page.getByRole('button', { name: 'Send requests to attic again' }).waitFor();
+    await page.getByRole('button', { name: 'Undrain attic: it gets requests again' }).waitFor();
     // The button says something else now, and still has the focus.
-    expect(await focused(page)).toBe('Send requests to attic again');
+    expect(await focused(page)).toBe('Undrain attic: it gets requests again');
     await page.keyboard.press('Enter');
     await page.getByRole('article', { name: 'attic' }).getByText('up', { exact: true }).waitFor();
-    await tabTo(page, 'Keep embedder on attic');
+    await tabTo(page, 'Pin embedder to attic: it is not evicted');
     await page.keyboard.press('Space');
-    await page.getByRole('button', { name: 'Let embedder be evicted from attic', pressed: true }).waitFor();
+    await page.getByRole('button', { name: 'Unpin embedder from attic: it may be evicted' }).waitFor();
 
     await page.reload();
     await page.getByRole('article', { name: 'attic' }).waitFor();

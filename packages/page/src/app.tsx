@@ -7,7 +7,7 @@ import { Toasts } from './parts/toasts.tsx';
 import { PlaygroundView } from './playground/playground-view.tsx';
 import { RequestsView } from './requests/requests-view.tsx';
 import { RoutingView } from './routing/routing-view.tsx';
-import { apiKey, connection, keyDialog, watched } from './state/store.ts';
+import { apiKey, connection, keyDialog, keyWanted, watched } from './state/store.ts';
 import { theme, toggleTheme } from './state/theme.ts';
 import { view, views, type View } from './state/view.ts';
 
@@ -80,13 +80,14 @@ const Lost = () => {
   if (state.kind !== 'lost' && state.kind !== 'locked') return null;
   return (
     <p class="banner" role="alert">
-      {state.message} {state.kind === 'lost' ? 'What is shown is what was last heard; trying again.' : null}
+      {state.kind === 'locked' && apiKey.value === null ? keyWanted : state.message}{' '}
+      {state.kind === 'lost' ? 'What is shown is what was last heard; trying again.' : null}
       {state.kind === 'locked' ? (
         <button
           type="button"
           class="small"
           onClick={() => {
-            keyDialog.value = state.message;
+            keyDialog.value = apiKey.value === null ? keyWanted : state.message;
           }}
         >
           Enter a key

@@ -44,7 +44,7 @@ export const clock = (epochMs: number): string =>
 
 /** `32k`, `1M`: tokens of a context. */
 export const tokens = (n: number): string => {
-  if (n < 10_000) return count(n);
+  if (n < 10_000 && n % 1024 !== 0) return count(n);
   if (n < 1_000_000) return `${Math.round(n / 1024)}k`;
   return `${(n / 1_048_576).toFixed(n % 1_048_576 === 0 ? 0 : 1)}M`;
 };

@@ -1,6 +1,6 @@
 /**
- * The last routing decisions and what was against the other nodes. A decision is put into words only while that costs
- * at most a hundredth of the time: what a busy gateway leaves out is the wording, never the decision.
+ * The last routing decisions and what was against the other nodes. Putting them into words costs at most a hundredth of
+ * the time, saved up over quiet minutes: what a busy gateway leaves out is the wording, never the decision.
  */
 import type { RouteExplanation, RoutingDecision } from '@cortex/core';
 import { Ring, type Unsubscribe } from './ring.ts';
@@ -9,6 +9,8 @@ const decisionsMax = 200;
 const candidatesMax = 64;
 /** Of the time, for wording. */
 const share = 0.01;
+/** What can be saved up: some hundred decisions at once. */
+const savedMsMax = 100;
 
 const ranks: Readonly<Record<RouteExplanation['candidates'][number]['verdict'], number>> = {
   chosen: 0,
@@ -27,20 +29,24 @@ const shortened = (explanation: RouteExplanation): RouteExplanation => {
 export class RoutingDecisions {
   readonly #now: () => number;
   readonly #ring = new Ring<RoutingDecision>(decisionsMax);
-  #explainFromMs = -Infinity;
+  /** Time that wording may take; below zero it has taken too much. */
+  #savedMs = savedMsMax;
+  #savedAtMs: number;
 
   /** `now` in milliseconds of a monotonic clock. */
   constructor(now: () => number) {
     this.#now = now;
+    this.#savedAtMs = now();
   }
 
   /** Of a decision about to be taken. @returns null when wording has had its share of the time. */
   explain(explain: () => RouteExplanation): RouteExplanation | null {
     const startedMs = this.#now();
-    if (startedMs < this.#explainFromMs) return null;
+    this.#savedMs = Math.min(savedMsMax, this.#savedMs + (startedMs - this.#savedAtMs) * share);
+    this.#savedAtMs = startedMs;
+    if (this.#savedMs < 0) return null;
     const explanation = shortened(explain());
-    const endedMs = this.#now();
-    this.#explainFromMs = endedMs + (endedMs - startedMs) / share;
+    this.#savedMs -= this.#now() - startedMs;
     return explanation;
   }
 

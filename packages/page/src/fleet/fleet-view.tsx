@@ -68,7 +68,7 @@ export const FleetView = () => {
       </div>
       <h2>Models</h2>
       {snapshot.models.length === 0 ? (
-        <Empty text="No node has a model, and none is in the catalogue." />
+        <Empty text="No node has a model. On one of them: cortex pull ORG/NAME." />
       ) : (
         <ModelTable models={snapshot.models} />
       )}

@@ -1,18 +1,21 @@
 /** One node: how it is, its devices, and the models that are on it or on their way. */
 import type { NodeSnapshot } from '@cortex/core';
-import { percent, rate, span } from '../format.ts';
+import { count, percent, rate, span } from '../format.ts';
 import { ActionButton } from '../parts/action-button.tsx';
 import { Pill, type Tone } from '../parts/pill.tsx';
 import { MemoryBar, ModelSwatch } from './memory-bar.tsx';
 
 type NodeModel = NodeSnapshot['models'][number];
 
+const drained = (nRunning: number): string =>
+  nRunning === 0 ? 'Nothing runs there: it can be stopped.' : `Still running there: ${count(nRunning)}.`;
+
 const stateOf = (node: NodeSnapshot): { readonly tone: Tone; readonly word: string; readonly why: string | null } => {
   if (node.reach === 'down') return { tone: 'bad', word: 'down', why: node.down_reason };
   if (node.reach === 'unknown') return { tone: 'calm', word: 'not seen yet', why: null };
   if (node.circuit !== 'closed')
     return { tone: 'bad', word: 'failing', why: 'Requests failed in a row; it is tried again from time to time.' };
-  if (node.draining) return { tone: 'warn', word: 'draining', why: `${node.in_flight} requests still run there.` };
+  if (node.draining) return { tone: 'warn', word: 'draining', why: drained(node.in_flight) };
   return { tone: 'good', word: 'up', why: null };
 };
 
@@ -50,9 +53,10 @@ const ModelRow = ({ node, model }: { readonly node: string; readonly model: Node
               path="api/models/pin"
               body={{ model_id: id, node, pinned: !pinned }}
               label={pinned ? 'Unpin' : 'Pin'}
-              describe={pinned ? `Let ${id} be evicted from ${node}` : `Keep ${id} on ${node}`}
+              describe={
+                pinned ? `Unpin ${id} from ${node}: it may be evicted` : `Pin ${id} to ${node}: it is not evicted`
+              }
               done={pinned ? `${id} may be evicted from ${node}.` : `${id} stays on ${node}.`}
-              pressed={pinned}
             />
             <ActionButton
               path="api/models/unload"
@@ -113,7 +117,11 @@ export const NodeCard = ({ node }: { readonly node: NodeSnapshot }) => {
             path={path}
             body={{}}
             label={node.draining ? 'Undrain' : 'Drain'}
-            describe={node.draining ? `Send requests to ${node.name} again` : `Send no new requests to ${node.name}`}
+            describe={
+              node.draining
+                ? `Undrain ${node.name}: it gets requests again`
+                : `Drain ${node.name}: no new requests go there`
+            }
             done={node.draining ? `${node.name} is in service.` : `${node.name} gets no new requests.`}
           />
         </span>
@@ -123,7 +131,7 @@ export const NodeCard = ({ node }: { readonly node: NodeSnapshot }) => {
         <span class="mono">{node.endpoint}</span>
         {node.uptime_secs === null ? '' : ` · up ${span(node.uptime_secs)}`}
       </p>
-      {why === null ? null : <p class="reason">{why}</p>}
+      {why === null ? null : <p class={tone === 'bad' ? 'reason' : 'sub'}>{why}</p>}
       {node.devices.map((device) => (
         <MemoryBar key={device.index} device={device} models={node.models} />
       ))}

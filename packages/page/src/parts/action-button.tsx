@@ -7,12 +7,11 @@ interface ActionButtonProps {
   /** Said when it is done. */
   readonly done: string;
   readonly label: string;
-  /** For those who don't see what it stands beside. */
+  /** For those who don't see what it stands beside. The label is in it, for those who say what they press. */
   readonly describe: string;
-  readonly pressed?: boolean;
 }
 
-export const ActionButton = ({ path, body, done, label, describe, pressed }: ActionButtonProps) => {
+export const ActionButton = ({ path, body, done, label, describe }: ActionButtonProps) => {
   const waits = pending.value.has(actionName(path, body));
   const title = mayManage.value ? describe : `${describe} (needs a key with admin rights)`;
   return (
@@ -22,7 +21,6 @@ export const ActionButton = ({ path, body, done, label, describe, pressed }: Act
       title={title}
       aria-label={describe}
       aria-busy={waits}
-      aria-pressed={pressed}
       // Not `disabled`: that would take the focus away from whoever pressed it.
       aria-disabled={waits}
       onClick={() => void act(path, body, done)}

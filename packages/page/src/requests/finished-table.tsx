@@ -2,13 +2,25 @@
 import type { FinishedRequest, RequestOutcome } from '@cortex/core';
 import { clock, duration, rate } from '../format.ts';
 import { Pill, type Tone } from '../parts/pill.tsx';
-import { tokenText, whereItWent } from './request-texts.ts';
+import { steadyRate, tokenText, whereItWent } from './request-texts.ts';
+
+const columns = 9;
 
 const tones: Readonly<Record<RequestOutcome, Tone>> = { done: 'good', error: 'bad', cancelled: 'calm' };
 
-const Row = ({ request }: { readonly request: FinishedRequest }) => {
-  const { error } = request;
-  return (
+/** Across the whole table: in a column of names it would be a column of syllables. */
+const Reason = ({ error }: { readonly error: NonNullable<FinishedRequest['error']> }) => (
+  <tr class="because">
+    <td colSpan={columns}>
+      <p class="reason">
+        <span class="mono">{error.code}</span> {error.message}
+      </p>
+    </td>
+  </tr>
+);
+
+const Row = ({ request }: { readonly request: FinishedRequest }) => (
+  <>
     <tr>
       <td data-label="Ended" class="num">
         {clock(request.ended_at)}
@@ -16,11 +28,6 @@ const Row = ({ request }: { readonly request: FinishedRequest }) => {
       <th scope="row">
         <span class="model-id">{request.model ?? request.asked ?? '–'}</span>
         {request.cold_start ? <span class="tag">cold start</span> : null}
-        {error === null ? null : (
-          <p class="reason">
-            <span class="mono">{error.code}</span> {error.message}
-          </p>
-        )}
       </th>
       <td data-label="Outcome">
         <Pill tone={tones[request.outcome]}>{request.outcome}</Pill>
@@ -34,14 +41,15 @@ const Row = ({ request }: { readonly request: FinishedRequest }) => {
         {duration(request.ttft_ms)}
       </td>
       <td data-label="Tok/s" class="num">
-        {rate(request.tok_s)}
+        {rate(steadyRate(request))}
       </td>
       <td data-label="Took" class="num" title={whereItWent(request)}>
         {duration(request.duration_ms)}
       </td>
     </tr>
-  );
-};
+    {request.error === null ? null : <Reason error={request.error} />}
+  </>
+);
 
 export const FinishedTable = ({ requests }: { readonly requests: readonly FinishedRequest[] }) => (
   <table class="stacks" aria-label="Ended requests">

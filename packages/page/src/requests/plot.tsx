@@ -63,6 +63,7 @@ export const Plot = (props: PlotProps) => {
   const { title, unit, series, format } = props;
   const box = useRef<HTMLDivElement>(null);
   const shown = theme.value;
+  const hues = series.models.map(({ model }) => hueOf(model)).join(' ');
   useEffect(() => {
     const element = box.current;
     if (element === null || series.times.length === 0) return undefined;
@@ -74,7 +75,7 @@ export const Plot = (props: PlotProps) => {
       resize.disconnect();
       plot.destroy();
     };
-  }, [series, shown]);
+  }, [series, shown, hues]);
   return (
     <figure class="card plot">
       <figcaption>

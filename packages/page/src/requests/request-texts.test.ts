@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { FinishedRequest } from '@cortex/core';
-import { tokenText, waitText, whereItWent } from './request-texts.ts';
+import { steadyRate, tokenText, waitText, whereItWent } from './request-texts.ts';
 
 const request = (changes: Partial<FinishedRequest>): FinishedRequest =>
   ({ queue_ms: 0, load_ms: 0, prefill_ms: null, attempts: 1, cached_tokens: null, ...changes }) as FinishedRequest;
@@ -19,6 +19,12 @@ describe('the texts of a request', () => {
     );
     expect(tokenText(request({ prompt_tokens: 4, cached_tokens: 0, completion_tokens: 1 }))).toBe('4 → 1');
     expect(tokenText(request({ prompt_tokens: null }))).toBe('–');
+  });
+
+  it('tell no speed of what came in one delivery', () => {
+    expect(steadyRate(request({ duration_ms: 90, ttft_ms: 89.7, tok_s: 31_709 }))).toBe(null);
+    expect(steadyRate(request({ duration_ms: 190, ttft_ms: 90, tok_s: 100 }))).toBe(100);
+    expect(steadyRate(request({ duration_ms: 190, ttft_ms: null, tok_s: null }))).toBe(null);
   });
 
   it('tell what it waits for, as long as it waits', () => {

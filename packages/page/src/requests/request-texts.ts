@@ -27,3 +27,10 @@ export const tokenText = ({ prompt_tokens, cached_tokens, completion_tokens }: F
   const cached = cached_tokens === null || cached_tokens === 0 ? '' : ` (${count(cached_tokens)} cached)`;
   return `${count(prompt_tokens)}${cached} → ${count(completion_tokens)}`;
 };
+
+/** Shorter than this, what is measured is the delivery. */
+const decodeMsMin = 10;
+
+/** Tokens a second of an answer that came over a time, not in one delivery. */
+export const steadyRate = ({ duration_ms, ttft_ms, tok_s }: FinishedRequest): number | null =>
+  ttft_ms === null || duration_ms - ttft_ms < decodeMsMin ? null : tok_s;

@@ -1,6 +1,5 @@
 /** Requests: how fast they were, those that run, those that have ended. */
 import { computed } from '@preact/signals';
-import type { FinishedRequest } from '@cortex/core';
 import { duration, rate } from '../format.ts';
 import { Empty } from '../parts/empty.tsx';
 import { seriesOf } from '../state/series.ts';
@@ -8,16 +7,10 @@ import { watched } from '../state/store.ts';
 import { FinishedTable } from './finished-table.tsx';
 import { LiveTable } from './live-table.tsx';
 import { Plot } from './plot.tsx';
-
-/** Shorter than this, what is measured is the delivery. */
-const decodeMsMin = 10;
-
-const steadyRate = ({ duration_ms, ttft_ms, tok_s }: FinishedRequest): number | null =>
-  ttft_ms === null || duration_ms - ttft_ms < decodeMsMin ? null : tok_s;
+import { steadyRate } from './request-texts.ts';
 
 const finished = computed(() => watched.value.finished);
 const firstTokens = computed(() => seriesOf(finished.value, (request) => request.ttft_ms));
-/** Of answers that came over a time, not in one delivery. */
 const rates = computed(() => seriesOf(finished.value, steadyRate));
 
 export const RequestsView = () => {

@@ -1,6 +1,6 @@
 /** The page's one store: what it watches, and what the person chose. Views read these signals and call these functions. */
-import { computed, signal } from '@preact/signals';
-import type { CatalogueModel } from '@cortex/core';
+import { computed, effect, signal } from '@preact/signals';
+import type { CatalogueModel, NodeSnapshot } from '@cortex/core';
 import { ApiError, call } from '../api/call.ts';
 import { watchEvents, type WatchState } from '../api/watch.ts';
 import { hashedHue, huesOf } from './hues.ts';
@@ -12,6 +12,8 @@ const keyItem = 'cortex-key';
 export const watched = signal<Watched>(nothingYet);
 export const connection = signal<WatchState>({ kind: 'connecting' });
 export const apiKey = signal<string | null>(sessionStorage.getItem(keyItem));
+/** In the page's words: those of the API tell programs where to put it. */
+export const keyWanted = 'This gateway asks for an API key.';
 /** The dialog for the key is open, with why. */
 export const keyDialog = signal<string | null>(null);
 
@@ -19,11 +21,12 @@ export const fleet = computed(() => watched.value.fleet);
 export const models = computed<readonly CatalogueModel[]>(() => watched.value.fleet?.models ?? []);
 export const mayManage = computed(() => watched.value.hello?.admin === true);
 
-const hues = computed(() => {
-  const nodes = fleet.value?.nodes ?? [];
-  return huesOf(
-    nodes.flatMap((node) => node.models.filter(({ status }) => status !== 'available').map(({ id }) => id)),
-  );
+const isPresent = ({ status }: NodeSnapshot['models'][number]): boolean => status !== 'available';
+
+const hues = signal<ReadonlyMap<string, number>>(new Map());
+effect(() => {
+  const present = (fleet.value?.nodes ?? []).flatMap((node) => node.models.filter(isPresent).map(({ id }) => id));
+  if (present.some((id) => !hues.peek().has(id))) hues.value = huesOf(present, hues.peek());
 });
 
 /** 0..5, for `--hue-N`. */
@@ -40,7 +43,7 @@ export const startWatching = (): void => {
       connection.value = state;
       if (state.kind !== 'locked') return;
       watched.value = nothingYet;
-      keyDialog.value = apiKey.value === null ? 'This gateway asks for an API key.' : state.message;
+      keyDialog.value = apiKey.value === null ? keyWanted : state.message;
     },
     onEvent: (event: Parameters<typeof applyEvent>[1]): void => {
       watched.value = applyEvent(watched.value, event);
