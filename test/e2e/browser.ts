@@ -62,19 +62,30 @@ export const openTab = async (
   return { page, foreign, asked, errors, [Symbol.asyncDispose]: () => context.close() };
 };
 
+interface GivenFile {
+  readonly name: string;
+  readonly type: string;
+  readonly base64: string;
+}
+
+/** As text: the tests are not compiled with the browser's types. */
+const transferOf = (files: readonly GivenFile[]): string => `(() => {
+  const data = new DataTransfer();
+  for (const { name, type, base64 } of ${JSON.stringify(files)})
+    data.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.codePointAt(0))], name, { type }));
+  return data;
+})()`;
+
 /** Drops files on an element as a person would from a folder. */
-export const drop = async (
-  page: Page,
-  selector: string,
-  files: readonly { readonly name: string; readonly type: string; readonly base64: string }[],
-): Promise<void> => {
-  // As text: the tests are not compiled with the browser's types.
-  const transfer = await page.evaluateHandle(`(() => {
-    const data = new DataTransfer();
-    for (const { name, type, base64 } of ${JSON.stringify(files)})
-      data.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.codePointAt(0))], name, { type }));
-    return data;
-  })()`);
-  await page.dispatchEvent(selector, 'dragover', { dataTransfer: transfer });
-  await page.dispatchEvent(selector, 'drop', { dataTransfer: transfer });
+export const drop = async (page: Page, selector: string, files: readonly GivenFile[]): Promise<void> => {
+  const dataTransfer = await page.evaluateHandle(transferOf(files));
+  await page.dispatchEvent(selector, 'dragover', { dataTransfer });
+  await page.dispatchEvent(selector, 'drop', { dataTransfer });
 };
+
+/** Pastes files where the focus is. */
+export const paste = (page: Page, files: readonly GivenFile[]): Promise<void> =>
+  page.evaluate(
+    `document.activeElement.dispatchEvent(new ClipboardEvent('paste',
+      { clipboardData: ${transferOf(files)}, bubbles: true, cancelable: true })) && undefined`,
+  );

@@ -7,7 +7,7 @@ import path from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { chromiumPath, desktop, drop, launchChromium, openTab, phone, type Tab } from './browser.ts';
+import { chromiumPath, desktop, drop, launchChromium, openTab, paste, phone, type Tab } from './browser.ts';
 import { root, shapesModel } from './neuron-process.ts';
 import { adminKey, essayist, poet, startPageGateways, type PageGateways } from './page-gateway.ts';
 
@@ -83,7 +83,7 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     await page.getByText('Parameters').click();
     await page.getByLabel('Temperature').fill('0');
     await page.getByText('Parameters').click();
-    await drop(page, '.composer', [picture('shapes-1-224x224.png')]);
+    await drop(page, 'main', [picture('shapes-1-224x224.png')]);
     await page.getByAltText('shapes-1-224x224.png').waitFor();
     await question(page).fill("What's in this image?");
     await question(page).press('Enter');
@@ -93,6 +93,12 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     expect(await answer.innerText()).toMatch(/prompt \d+ .*answer 14 .*first token .*tok\/s · on desk/);
 
     await show(page, 'Requests');
+    const plots = page.getByRole('figure');
+    await plots
+      .filter({ hasText: 'Time to first token' })
+      .getByText(new RegExp(`${shapesModel} median \\d`))
+      .waitFor();
+    await plots.filter({ hasText: 'Decoding' }).locator('canvas').waitFor();
     const row = page.getByRole('table', { name: 'Ended requests' }).getByRole('row').filter({ hasText: shapesModel });
     await row.first().getByText('done').waitFor();
     expect(await row.first().innerText()).toMatch(/desk[\s\S]*→ 14/);
@@ -145,7 +151,7 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     clean(tab);
   });
 
-  it('makes a picture smaller that is too large for a request, and says so', async () => {
+  it('takes dropped and pasted pictures, makes them smaller where they are too large, and says so', async () => {
     const size = { width: 5300, height: 5000, channels: 3, background: '#c02020' } as const;
     const large = await sharp({ create: size }).png().toBuffer();
     await using tab = await openTab(browser, url, '#/playground');
@@ -155,6 +161,11 @@ describe.skipIf(chromiumPath === undefined)(`the page${why}`, () => {
     await page.getByText(/^made smaller here: was 5,300 × 5,000, .* is 4,096 × 3,864, /).waitFor();
     await drop(page, '.composer', [{ name: 'notes.txt', type: 'text/plain', base64: 'AAAA' }]);
     await page.getByRole('alert').getByText('notes.txt is not a picture').waitFor();
+    expect(await page.locator('.composer img').count()).toBe(1);
+    await question(page).focus();
+    await paste(page, [picture('shapes-3-224x224.png')]);
+    await page.getByAltText('shapes-3-224x224.png').waitFor();
+    await page.getByRole('button', { name: 'Remove wall.png' }).click();
     expect(await page.locator('.composer img').count()).toBe(1);
     clean(tab);
   });

@@ -6,6 +6,12 @@ import { startWatching } from './state/store.ts';
 import { startTheme } from './state/theme.ts';
 import { startViews } from './state/view.ts';
 
+// A file that falls where nothing takes it would be opened in place of the page.
+for (const name of ['dragover', 'drop'] as const)
+  window.addEventListener(name, (event) => {
+    if (event.dataTransfer?.types.includes('Files') === true) event.preventDefault();
+  });
+
 startTheme();
 startViews();
 startWatching();

@@ -2,7 +2,7 @@
  * Where a question is written. Enter sends, Shift+Enter breaks the line, Escape stops the answer; pictures are
  * dropped, pasted or picked.
  */
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { answering, ask, parameterProblem, stopAnswer } from './chat.ts';
 import { filesOf, PendingPictures, usePendingPictures } from './pending-pictures.tsx';
 
@@ -49,29 +49,44 @@ const Bar = ({ blind, canSend, onFiles, onRefuse, onSend }: BarProps) => {
   );
 };
 
-/** Files that are dragged over an element and dropped there. */
-const useDrop = (onFiles: (files: readonly File[]) => void) => {
+const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true;
+
+/**
+ * Files that are dropped or pasted anywhere while this is shown: the browser would open what falls beside a small
+ * target, and the conversation would be gone. @returns whether some are dragged over the page
+ */
+const useFilesGiven = (onFiles: (files: readonly File[]) => void): boolean => {
   const [dragged, setDragged] = useState(false);
-  return {
-    dragged,
-    onDragOver: (event: DragEvent): void => {
-      event.preventDefault();
-      setDragged(true);
-    },
-    onDragLeave: (): void => setDragged(false),
-    onDrop: (event: DragEvent): void => {
-      event.preventDefault();
+  const take = useRef(onFiles);
+  take.current = onFiles;
+  useEffect(() => {
+    const ended = new AbortController();
+    const on = <K extends keyof WindowEventMap>(name: K, listener: (event: WindowEventMap[K]) => void): void =>
+      window.addEventListener(name, listener, { signal: ended.signal });
+    on('dragover', (event) => setDragged(hasFiles(event)));
+    on('dragleave', (event) => {
+      if (event.relatedTarget === null) setDragged(false);
+    });
+    on('drop', (event) => {
       setDragged(false);
-      onFiles(filesOf(event.dataTransfer));
-    },
-  };
+      take.current(filesOf(event.dataTransfer));
+    });
+    on('paste', (event) => {
+      const files = filesOf(event.clipboardData);
+      if (files.length === 0) return;
+      event.preventDefault();
+      take.current(files);
+    });
+    return () => ended.abort();
+  }, []);
+  return dragged;
 };
 
 export const Composer = ({ model }: { readonly model: string }) => {
   const [text, setText] = useState('');
   const { pictures, refusal, blind, add, remove, clear, setProblem } = usePendingPictures(model);
   const onFiles = (files: readonly File[]): void => void add(files);
-  const { dragged, ...drop } = useDrop(onFiles);
+  const dragged = useFilesGiven(onFiles);
   const asks = text.trim() !== '' || pictures.length > 0;
   const canSend = asks && model !== '' && !answering.value && (blind === null || pictures.length === 0);
 
@@ -90,14 +105,8 @@ export const Composer = ({ model }: { readonly model: string }) => {
     event.preventDefault();
     send();
   };
-  const onPaste = (event: ClipboardEvent): void => {
-    const files = filesOf(event.clipboardData);
-    if (files.length === 0) return;
-    event.preventDefault();
-    onFiles(files);
-  };
   return (
-    <div class={dragged ? 'composer card dragged' : 'composer card'} {...drop}>
+    <div class={dragged ? 'composer card dragged' : 'composer card'}>
       {pictures.length === 0 ? null : <PendingPictures pictures={pictures} onRemove={remove} />}
       {refusal === null ? null : (
         <p class="failure" role="alert">
@@ -112,7 +121,6 @@ export const Composer = ({ model }: { readonly model: string }) => {
         value={text}
         onInput={(event) => setText(event.currentTarget.value)}
         onKeyDown={onKeyDown}
-        onPaste={onPaste}
       />
       <Bar blind={blind} canSend={canSend} onFiles={onFiles} onRefuse={setProblem} onSend={send} />
     </div>
