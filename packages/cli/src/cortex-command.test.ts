@@ -111,6 +111,9 @@ describe('cortex', () => {
     expect([all.code, one.code]).toEqual([0, 0]);
     expect(all.out).toMatch(/Exit codes: 0 done, 1 failed, 2 /);
     expect(all.out).not.toContain('probe-engine');
+    const [up, pull, chat] = await Promise.all(['up', 'pull', 'chat'].map((name) => run([name, '--help'])));
+    const lines = [all, one, up, pull, chat].flatMap((shown) => shown?.out.split('\n') ?? []);
+    expect(lines.filter((line) => line.length > 80)).toEqual([]);
     expect(one.out).toMatch(/--force\s.*\n[\s\S]*Examples:\n {2}cortex unload /);
   });
 
@@ -131,6 +134,34 @@ describe('cortex', () => {
     expect(debug.err).toMatch(noStack);
   });
 
+  it('goes on watching a gateway that is away for a while', async () => {
+    const fleet = '{"nodes":[],"models":[],"queue":{"waiting":0,"oldest_secs":0},"plans":[]}';
+    const gateway = createHttpServer((_, response) => response.end(fleet));
+    await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = gateway.address() as AddressInfo;
+    const { child, ended } = start(['status', '--watch', '--json'], { CORTEX_URL: `http://127.0.0.1:${port}` });
+    let lines = 0;
+    const another = async (): Promise<void> => {
+      const before = lines;
+      while (lines === before) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    child.stdout.on('data', (chunk) => (lines += String(chunk).split('\n').length - 1));
+    await another();
+    gateway.closeAllConnections();
+    gateway.close();
+    await new Promise<void>((resolve) => {
+      child.stderr.on('data', (chunk) => {
+        if (String(chunk).includes('; trying again')) resolve();
+      });
+    });
+    gateway.listen(port, '127.0.0.1');
+    await another();
+    child.kill('SIGINT');
+    expect(await ended).toMatchObject({ code: 130 });
+    gateway.closeAllConnections();
+    gateway.close();
+  });
+
   it('ends quietly when its reader has seen enough', async () => {
     const { child, ended } = start(['completion', 'fish']);
     child.stdout.destroy();
@@ -142,11 +173,11 @@ describe('cortex check-config', () => {
   it('is content with files that are right, the catalogue found beside cortex.toml', async () => {
     const file = await write('cortex.toml', '[[neurons]]\nname = "a"\nendpoint = "http://a:1"\n');
     const without = await run(['check-config', '--config', file]);
-    expect(without.out).toBe(`${file} is fine: 1 neurons, 0 upstreams, 0 keys, no catalogue\n`);
+    expect(without.out).toBe(`${file} is fine: 1 neuron, 0 upstreams, 0 keys, no catalogue\n`);
     await write('models.toml', '[[models]]\nid = "m"\npinned_on = ["a"]\n[aliases]\nx = "m"\n');
     const { code, out } = await run(['check-config', '--config', file]);
     expect(code).toBe(0);
-    expect(out).toContain('1 models and 1 aliases in ');
+    expect(out).toContain('1 model and 1 alias in ');
   });
 
   it('lists everything that is wrong with a file, with its line', async () => {

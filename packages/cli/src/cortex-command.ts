@@ -43,8 +43,9 @@ Examples:
   cortex chat                      talk to the model that is loaded
   cortex status --watch            what the fleet is doing
 
-status, models, load, unload, chat and bench ask the gateway at --url, CORTEX_URL or http://127.0.0.1:31313, with the
-key of --api-key or CORTEX_API_KEY. NO_COLOR switches colours off.
+status, models, load, unload, chat and bench ask the gateway at --url,
+CORTEX_URL or http://127.0.0.1:31313, with the key of --api-key or
+CORTEX_API_KEY. NO_COLOR switches colours off.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 130 interrupted.`;
 

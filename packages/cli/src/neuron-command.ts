@@ -13,17 +13,17 @@ export interface NeuronCommandParts extends NeuronEnvironment {
 interface ServeOptions {
   readonly config?: string;
   readonly port?: string;
-  readonly modelDir: readonly string[];
-  readonly load: readonly string[];
+  readonly modelDir?: readonly string[];
+  readonly load?: readonly string[];
 }
 
-const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
+const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
 
 /** The schema judges the value: a port that is no number is refused in its words. */
 const portFlag = (port: string | undefined): readonly Override[] =>
   port === undefined ? [] : [{ name: '--port', path: ['port'], value: /^\d+$/.test(port) ? Number(port) : port }];
 
-const readFrom = (parts: NeuronCommandParts, options: Partial<ServeOptions>): Promise<NeuronConfigFile> =>
+const readFrom = (parts: NeuronCommandParts, options: ServeOptions): Promise<NeuronConfigFile> =>
   readNeuronConfig({
     file: options.config ?? null,
     env: parts.env,
@@ -62,8 +62,8 @@ export const neuronCommand = (parts: NeuronCommandParts): Command => {
     .description('Run until told to stop; running requests are let end.')
     .option(...configOption)
     .option('-p, --port <port>', 'listen on this port instead')
-    .option('-m, --model-dir <dir>', 'look for models here too (repeatable)', collect, [])
-    .option('-l, --load <id>', 'load this model at start (repeatable)', collect, [])
+    .option('-m, --model-dir <dir>', 'look for models here too (repeatable)', collect)
+    .option('-l, --load <id>', 'load this model at start (repeatable)', collect)
     .addHelpText('after', `\nExample:\n  neuron serve --model-dir ./models --load ${exampleModel}`)
     .action((options: ServeOptions) => serve(parts, options));
 

@@ -6,10 +6,14 @@ export interface RecordedTerminal extends Terminal {
   text(): string;
 }
 
-export const recordedTerminal = (isTTY: boolean, env: Readonly<Record<string, string>> = {}): RecordedTerminal => {
+export const recordedTerminal = (
+  isTTY: boolean,
+  env: Readonly<Record<string, string>> = {},
+  rows = 24,
+): RecordedTerminal => {
   let text = '';
   const write = (piece: string): void => {
     text += piece;
   };
-  return { ...terminalOver({ isTTY, columns: 80, write }, env), text: () => text };
+  return { ...terminalOver({ isTTY, columns: 80, rows, write }, env), text: () => text };
 };

@@ -88,6 +88,9 @@ describe('cortex chat', () => {
       cortex(['chat', 'Hello'], { env: { CORTEX_URL: 'http://127.0.0.1:1' } }),
     ]);
     expect([model.code, model.err]).toEqual([1, expect.stringMatching(/shapes-v\b.*shapes-vl/)]);
+    // Meant as a prompt, it is a model to the command, and nothing has been typed for it yet.
+    const word = await ask(['chat', 'Hello']);
+    expect([word.code, word.err]).toEqual([1, expect.stringMatching(/"Hello".*shapes-vl\.\n.* one word .*\n$/)]);
     expect([nowhere.code, nowhere.err]).toEqual([1, expect.stringContaining('Start one with: cortex up')]);
     expect(model.err + nowhere.err).not.toMatch(noStack);
   });

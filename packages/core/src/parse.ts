@@ -21,13 +21,19 @@ const deepest = (issue: Issue): Issue => {
   return best !== undefined && best.path.length > issue.path.length ? best : issue;
 };
 
+/** What zod says of a field that is not there names what it is not. */
+const messageOf = (issue: Issue): string =>
+  issue.code === 'invalid_type' && issue.input === undefined && issue.message.endsWith('received undefined')
+    ? `missing, ${issue.message.replace(/^Invalid input: |, received undefined$/g, '')}`
+    : issue.message;
+
 /** First issue of a failed parse as `field: what is wrong`, with the field's path. */
 export const describeIssue = (error: z.ZodError): { param: string; message: string } => {
   const first = error.issues[0];
   if (first === undefined) return { param: '', message: 'invalid value' };
   const issue = deepest(first);
   const param = pathText(issue.path);
-  return { param, message: param === '' ? issue.message : `${param}: ${issue.message}` };
+  return { param, message: param === '' ? messageOf(issue) : `${param}: ${messageOf(issue)}` };
 };
 
 /** @throws CortexError `invalid_request`, with `param` set to the path of the first wrong field. */

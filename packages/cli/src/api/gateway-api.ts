@@ -33,6 +33,18 @@ export class GatewayApi {
     throw new CortexError('upstream_error', `${this.endpoint.url} answers, but lists no models`);
   }
 
+  /** Also one that is in no list, because an alias with a pattern stands for it. */
+  async hasModel(id: string): Promise<boolean> {
+    const path = `/v1/models/${id.split('/').map(encodeURIComponent).join('/')}`;
+    try {
+      await this.#ask(() => callJson(this.endpoint, { method: 'GET', path }));
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof CortexError && thrown.code === 'model_not_found') return false;
+      throw thrown;
+    }
+  }
+
   /** Resolves once it is loaded, with the node's name. */
   async load(model: string, node: string | undefined, signal?: AbortSignal): Promise<string> {
     const body = { model_id: model, ...(node === undefined ? {} : { node }) };

@@ -6,7 +6,7 @@ import { exampleModel } from '../example-model.ts';
 /** A neuron's own list says less of each model. */
 export type Listed = Pick<CatalogueModel, 'id'> & Partial<CatalogueModel>;
 
-const namesShown = 10;
+export const namesShown = 10;
 
 /** Somebody who names no model and writes a sentence means the sentence as the prompt: a name of several words is listed. */
 export const isPrompt = (models: readonly Listed[], first: string): boolean =>

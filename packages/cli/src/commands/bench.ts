@@ -148,7 +148,7 @@ const count = (text: string): number => {
 const examples = `
 Examples:
   cortex bench -n 20 -c 4
-  cortex bench ${exampleModel} --url http://beast:13131 --prompt-tokens 4096 --json
+  cortex bench ${exampleModel} --url http://beast:13131 -p 4096 --json
 
 One request more is made first and not counted: it loads the model.`;
 

@@ -1,13 +1,14 @@
 /** `cortex chat`: a conversation in a terminal, or one question out of a pipe, an argument, or both. */
 import { text as readAll } from 'node:stream/consumers';
-import { ConfigError, type ContentPart } from '@cortex/core';
+import { ConfigError, CortexError, type ContentPart } from '@cortex/core';
 import { Command, InvalidArgumentError } from 'commander';
 import { gatewayOf, withClientOptions, type ClientOptions } from '../api/client-options.ts';
+import type { GatewayApi } from '../api/gateway-api.ts';
 import { imagePart } from '../api/image-part.ts';
 import { AnswerWriter } from '../chat/answer-writer.ts';
 import { ChatSession, figuresText } from '../chat/chat-session.ts';
 import { Conversation, type ChatSettings } from '../chat/conversation.ts';
-import { isPrompt, pickModel } from '../chat/pick-model.ts';
+import { isPrompt, namesShown, pickModel, type Listed } from '../chat/pick-model.ts';
 import type { CommandParts } from '../command-parts.ts';
 import { exampleModel } from '../example-model.ts';
 
@@ -54,6 +55,14 @@ const settingsOf = (model: string, options: ChatOptions): ChatSettings => {
   };
 };
 
+/** Before anything is typed for it. A word that was meant as a prompt comes here as the name of a model. */
+const checkModel = async (gateway: GatewayApi, models: readonly Listed[], model: string): Promise<void> => {
+  if (models.some(({ id }) => id === model) || (await gateway.hasModel(model))) return;
+  const names = models.slice(0, namesShown).map(({ id }) => id);
+  const what = `There is no model ${JSON.stringify(model)} here, but ${names.join(', ')}.`;
+  throw new CortexError('model_not_found', `${what}\nA prompt of one word needs a model before it.`);
+};
+
 /** @param given the arguments: a model's name first, unless that is a prompt already */
 const chat = async (parts: CommandParts, given: readonly string[], options: ChatOptions): Promise<void> => {
   const gateway = gatewayOf(options, parts.env);
@@ -62,7 +71,9 @@ const chat = async (parts: CommandParts, given: readonly string[], options: Chat
   const [first] = given;
   const asked = first === undefined || isPrompt(models, first) ? undefined : first;
   const words = asked === undefined ? given : given.slice(1);
-  const conversation = new Conversation(gateway, settingsOf(pickModel(models, asked), options));
+  const model = pickModel(models, asked);
+  await checkModel(gateway, models, model);
+  const conversation = new Conversation(gateway, settingsOf(model, options));
   const verbose = options.verbose === true;
   if (parts.stdin.isTTY && words.length === 0) {
     if (!parts.stdout.isTTY) throw new ConfigError(['nothing to ask: give a prompt, or pipe one in']);
@@ -78,9 +89,10 @@ const examples = `
 Examples:
   cortex chat
   cortex chat --image picture.png "What is in this image?"
-  git diff | cortex chat ${exampleModel} "Write a commit message for this" > message.txt
+  git diff | cortex chat ${exampleModel} "Write a commit message" > message
 
-In a terminal, Ctrl-C stops an answer and a second one ends the chat; /help lists its commands.`;
+In a terminal, Ctrl-C stops an answer and a second one ends the chat; /help
+lists its commands.`;
 
 export const chatCommand = (parts: CommandParts): Command =>
   withClientOptions(new Command('chat'))

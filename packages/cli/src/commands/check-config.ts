@@ -2,6 +2,7 @@
 import { relative } from 'node:path';
 import { Command } from 'commander';
 import type { CommandParts } from '../command-parts.ts';
+import { counted } from '../terminal/quantities.ts';
 
 interface CheckOptions {
   readonly config: string;
@@ -14,9 +15,10 @@ const checkConfig = async ({ env, out }: CommandParts, options: CheckOptions): P
   const catalogue =
     modelsFile === null
       ? 'no catalogue'
-      : `${models.models.length} models and ${nAliases} aliases in ${relative('', modelsFile)}`;
-  const nodes = `${cortex.neurons.length} neurons, ${cortex.upstreams.length} upstreams, ${cortex.keys.length} keys`;
-  out.line(`${options.config} is fine: ${nodes}, ${catalogue}`);
+      : `${counted(models.models.length, 'model')} and ${counted(nAliases, 'alias')} in ${relative('', modelsFile)}`;
+  const { neurons, upstreams, keys } = cortex;
+  const nodes = [counted(neurons.length, 'neuron'), counted(upstreams.length, 'upstream'), counted(keys.length, 'key')];
+  out.line(`${options.config} is fine: ${nodes.join(', ')}, ${catalogue}`);
 };
 
 export const checkConfigCommand = (parts: CommandParts): Command =>

@@ -67,8 +67,9 @@ Examples:
   cortex pull ${exampleModel}
   HF_ENDPOINT=https://hf-mirror.example cortex pull ${exampleModel}
 
-Interrupted, it goes on where it stopped. Reads HF_ENDPOINT, HF_TOKEN (private and gated models), HF_HUB_CACHE, HF_HOME
-and HF_HUB_OFFLINE as the Hugging Face tools do, and shares their cache. A neuron on this machine serves what is there.`;
+Interrupted, it goes on where it stopped. Reads HF_ENDPOINT, HF_TOKEN (private
+and gated models), HF_HUB_CACHE, HF_HOME and HF_HUB_OFFLINE as the Hugging Face
+tools do, and shares their cache. A neuron on this machine serves what is there.`;
 
 export const pullCommand = (parts: CommandParts): Command =>
   new Command('pull')

@@ -14,6 +14,7 @@ import { durationText } from '../terminal/quantities.ts';
 import { curlExample } from '../up/curl-example.ts';
 import { lookAtNeuron, untilActivated } from '../up/local-neuron.ts';
 import { LogConsole } from '../up/log-console.ts';
+import { nearPath } from '../up/near-path.ts';
 import { NeuronSupervisor, type SupervisorEvent } from '../up/neuron-supervisor.ts';
 import { takenPorts } from '../up/taken-ports.ts';
 import { readUpConfig, type UpConfig, type UpFlags } from '../up/up-config.ts';
@@ -53,7 +54,9 @@ const demonstrate = async (
   const apiKey = env['CORTEX_API_KEY'];
   const api = new GatewayApi({ url: gateway.url, ...(apiKey === undefined ? {} : { apiKey }) });
   const conversation = new Conversation(api, { model: id, temperature: 0, think: true });
-  out.line(`\n  ${out.style('dim', sample.picture)}\n  ${out.style('bold', `> ${sample.question}`)}`);
+  out.line(
+    `\n  ${out.style('dim', nearPath(sample.picture, process.cwd()))}\n  ${out.style('bold', `> ${sample.question}`)}`,
+  );
   out.write('  ');
   const picture = await imagePart(sample.picture, homeDir);
   try {
@@ -150,12 +153,13 @@ const portNumber = (text: string): number => {
 
 const examples = `
 Examples:
-  cortex up                                  models of ./neuron.toml or of the Hugging Face cache
+  cortex up                               models of the Hugging Face cache
   cortex up --model-dir ./models --load shapes-vl
-  cortex up --host 0.0.0.0 --port 8080       for others in this network too
+  cortex up --host 0.0.0.0 --port 8080    for others in this network too
 
-Without --config, ./cortex.toml is read if there is one, and ./neuron.toml likewise. Models are loaded when they are
-first asked for, or at once with --load. With no model on this machine the bundled one is shown (--no-demo: not).`;
+Without --config, ./cortex.toml is read if there is one, and ./neuron.toml
+likewise. Models are loaded when they are first asked for, or at once with
+--load. With no model on this machine the bundled one is shown (--no-demo: not).`;
 
 export const upCommand = (parts: CommandParts): Command =>
   new Command('up')

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { recordedTerminal } from '../../test/recorded-terminal.ts';
 import { cortexCommand } from '../cortex-command.ts';
@@ -49,7 +52,11 @@ describe.each(['bash', 'zsh', 'fish'])('the script for %s', (shell) => {
   it('names every command and is what its shell can read, where that is installed', async ({ skip }) => {
     const text = await script(shell);
     for (const name of ['up', 'serve', 'pull', 'check-config']) expect(text).toContain(name);
-    const { error, status, stderr } = spawnSync(shell, ['-n'], { input: text, encoding: 'utf8' });
+    // From a file: fish reads no program from the socket that Node makes of an input.
+    const file = path.join(mkdtempSync(path.join(tmpdir(), 'completion-')), 'script');
+    writeFileSync(file, text);
+    const { error, status, stderr } = spawnSync(shell, ['-n', file], { encoding: 'utf8' });
+    rmSync(path.dirname(file), { recursive: true });
     if (error !== undefined) skip(`${shell} is not installed`);
     expect([status, stderr]).toEqual([0, '']);
   });

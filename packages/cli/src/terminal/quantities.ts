@@ -44,7 +44,10 @@ export const tokensText = (tokens: number): string => {
   return String(tokens);
 };
 
-/** `1 node`, `2 nodes`. */
-export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** `1 node`, `2 nodes`, `3 aliases`. */
+export const counted = (count: number, noun: string): string => {
+  const ending = count === 1 ? '' : noun.endsWith('s') ? 'es' : 's';
+  return `${count} ${noun}${ending}`;
+};
 
 export const percentText = (fraction: number): string => `${Math.floor(Math.min(1, Math.max(0, fraction)) * 100)} %`;

@@ -5,6 +5,7 @@ import { LiveLine } from './live-line.ts';
 import { oneLine, widthOf, withoutControls } from './plain-text.ts';
 import { bytesText, counted, durationText, percentText, tokensText } from './quantities.ts';
 import { RateMeter } from './rate-meter.ts';
+import { Screen } from './screen.ts';
 import { tableLines } from './table.ts';
 
 const red = '\u001B[31m';
@@ -53,6 +54,18 @@ describe('a table', () => {
   });
 });
 
+describe('a screen', () => {
+  it('is cut to the rows that there are, and never scrolls', () => {
+    const terminal = recordedTerminal(true, { NO_COLOR: '1' }, 4);
+    const screen = new Screen(terminal);
+    screen.show(['one', 'two']);
+    screen.show(['one', 'two', 'three', 'four', 'five']);
+    const [, first = '', second = ''] = terminal.text().split('\u001B[?7l');
+    expect(first).toBe('\u001B[2J\u001B[Hone\u001B[K\ntwo\u001B[K\n\u001B[J\u001B[?7h');
+    expect(second).toBe('\u001B[Hone\u001B[K\ntwo\u001B[K\n… 3 more lines\u001B[K\n\u001B[J\u001B[?7h');
+  });
+});
+
 describe('a bar', () => {
   it('fills in eighths and never leaves its width', () => {
     expect(bar(0, 4)).toBe('░░░░');
@@ -92,7 +105,7 @@ describe('figures', () => {
   it('count tokens as models are advertised, and never promise the last percent', () => {
     expect([1000, 4096, 131_072, 1024 * 1024].map(tokensText)).toEqual(['1000', '4k', '128k', '1M']);
     expect([percentText(0.999), percentText(1), percentText(3)]).toEqual(['99 %', '100 %', '100 %']);
-    expect([counted(1, 'node'), counted(0, 'node')]).toEqual(['1 node', '0 nodes']);
+    expect([counted(1, 'node'), counted(0, 'node'), counted(2, 'alias')]).toEqual(['1 node', '0 nodes', '2 aliases']);
   });
 });
 

@@ -8,6 +8,7 @@ export interface Terminal {
   readonly isTty: boolean;
   readonly color: boolean;
   columns(): number;
+  rows(): number;
   write(text: string): void;
   /** Writes it with a newline. */
   line(text?: string): void;
@@ -20,6 +21,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 interface OutputStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -33,6 +35,7 @@ const wantsColor = (isTty: boolean, env: Environment): boolean => {
 };
 
 const columnsDefault = 80;
+const rowsDefault = 24;
 
 export const terminalOver = (stream: OutputStream, env: Environment): Terminal => {
   const isTty = stream.isTTY === true && env['TERM'] !== 'dumb';
@@ -41,6 +44,7 @@ export const terminalOver = (stream: OutputStream, env: Environment): Terminal =
     isTty,
     color,
     columns: () => stream.columns ?? columnsDefault,
+    rows: () => stream.rows ?? rowsDefault,
     write: (text) => void stream.write(text),
     line: (text = '') => void stream.write(`${text}\n`),
     style: (style, text) => (color ? styleText(style, text, { validateStream: false }) : text),

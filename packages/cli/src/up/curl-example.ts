@@ -1,5 +1,5 @@
 /** A command to paste into a shell that asks about a picture. Pure. */
-import path from 'node:path';
+import { nearPath } from './near-path.ts';
 
 interface Example {
   readonly url: string;
@@ -19,8 +19,7 @@ const jsonInHereDocument = (value: string): string => JSON.stringify(value).repl
 
 /** The picture is read when it is pasted: as base64 it would fill the screen. */
 export const curlExample = ({ url, model, question, picture, cwd }: Example): string => {
-  const near = path.relative(cwd, picture);
-  const file = shellWord(near.startsWith('..') ? picture : near);
+  const file = shellWord(nearPath(picture, cwd));
   return `curl ${url}/v1/chat/completions -H 'content-type: application/json' -d @- <<EOF
 { "model": ${jsonInHereDocument(model)}, "temperature": 0, "messages": [{ "role": "user", "content": [
   { "type": "text", "text": ${jsonInHereDocument(question)} },

@@ -71,7 +71,7 @@ describe('parseConfig', () => {
       expect.stringMatching(/^x\.toml:1: listen: .*expected string/),
       expect.stringMatching(/^x\.toml:6: nodes\[1\]\.weight: .*expected number/),
       expect.stringMatching(/^x\.toml:7: nodes\[1\]\.colour: unknown key/),
-      expect.stringMatching(/^x\.toml:8: nodes\[2\]\.name: .*expected string/),
+      expect.stringMatching(/^x\.toml:8: nodes\[2\]\.name: missing, expected string$/),
     ]);
   });
 

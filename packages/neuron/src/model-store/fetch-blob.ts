@@ -53,13 +53,20 @@ const restart = async (partial: Partial, file: RemoteFile): Promise<void> => {
   partial.hash = newHash(file);
 };
 
-const openPartial = async (path: string, file: RemoteFile): Promise<Partial> => {
+/** What is there is read once, for its digest: of a large file that takes long enough to be stopped. */
+const openPartial = async ({ partial: path, file, signal }: BlobRequest): Promise<Partial> => {
   const size = (await stat(path).catch(() => null))?.size ?? 0;
   const handle = await open(path, size === 0 ? 'w' : 'r+');
   const partial = { handle, bytes: size, hash: newHash(file) };
-  if (size > file.bytes) await restart(partial, file);
-  else for await (const chunk of createReadStream(path)) partial.hash.update(chunk as Buffer);
-  return partial;
+  try {
+    if (size > file.bytes) await restart(partial, file);
+    else for await (const chunk of createReadStream(path, { signal })) partial.hash.update(chunk as Buffer);
+    return partial;
+  } catch (error) {
+    await handle.close();
+    signal.throwIfAborted();
+    throw error;
+  }
 };
 
 /** The body at the right offset, or null when the server has to be asked again from the start. */
@@ -133,7 +140,7 @@ const receiveAll = async (request: BlobRequest, partial: Partial): Promise<void>
  * was received stays for the next time, unless it is wrong.
  */
 export const fetchBlob = async (request: BlobRequest): Promise<void> => {
-  const partial = await openPartial(request.partial, request.file);
+  const partial = await openPartial(request);
   try {
     request.onBytes(partial.bytes);
     await receiveAll(request, partial);
