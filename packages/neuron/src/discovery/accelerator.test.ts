@@ -70,7 +70,13 @@ describe('why CUDA is not used', () => {
       /LD_LIBRARY_PATH=\/usr\/local\/cuda\/lib64$/,
     ],
     ['cards that are hidden', { packages: withCuda, visibleDevices: '-1' }, /CUDA_VISIBLE_DEVICES="-1" hides/],
+    [
+      'a card that is not there',
+      { packages: withCuda, visibleDevices: ' 1,0' },
+      /CUDA_VISIBLE_DEVICES=" 1,0" begins with a GPU that is not here \(there is only 0\)/,
+    ],
     ['none of these', { packages: withCuda, visibleDevices: '0,1' }, /did not load/],
+    ['none of these, by name', { packages: withCuda, visibleDevices: 'MIG-31ab' }, /did not load/],
   ])('is told with its remedy: %s', (_what, rest, reason) => {
     expect(cudaUnavailableReason(facts(rest))).toMatch(reason);
   });

@@ -54,6 +54,17 @@ export const acceleratorOf = ({ packages, gpus, cards, backends }: AcceleratorFa
   return { ...facts, recommended: hasCard ? wanted('-vulkan') : null };
 };
 
+/** CUDA shows the GPUs named up to the first that it does not know. */
+const hiddenBy = (visibleDevices: string | null, nGpus: number): string | null => {
+  if (visibleDevices === null) return null;
+  const setting = `CUDA_VISIBLE_DEVICES=${JSON.stringify(visibleDevices.slice(0, 64))}`;
+  if (!/^\s*(\d|GPU-|MIG-)/.test(visibleDevices)) return `${setting} hides every GPU; unset it`;
+  const first = /^\s*(\d+)/.exec(visibleDevices)?.[1];
+  if (first === undefined || Number(first) < nGpus) return null;
+  const there = nGpus === 1 ? 'there is only 0' : `there are 0 to ${nGpus - 1}`;
+  return `${setting} begins with a GPU that is not here (${there}); name one that is, or unset it`;
+};
+
 /** Why there is no CUDA device, with what to do about it; null when there is one. */
 export const cudaUnavailableReason = (facts: AcceleratorFacts): string | null => {
   const { packages, gpus, cards, runtime, backends, visibleDevices } = facts;
@@ -74,8 +85,8 @@ export const cudaUnavailableReason = (facts: AcceleratorFacts): string | null =>
   if (packageEnding(packages.installed, '-cuda') === null) return `the CUDA package is missing; npm install ${cuda}`;
   const problem = runtime === null ? null : cudaRuntimeProblem(runtime);
   if (problem !== null) return problem;
-  if (visibleDevices !== null && !/^\s*(\d|GPU-|MIG-)/.test(visibleDevices)) {
-    return `CUDA_VISIBLE_DEVICES=${JSON.stringify(visibleDevices.slice(0, 64))} hides every GPU; unset it`;
-  }
-  return `the CUDA package is installed and its backend did not load; npm install ${cuda} anew`;
+  return (
+    hiddenBy(visibleDevices, gpus.gpus.length) ??
+    `the CUDA package is installed and its backend did not load; npm install ${cuda} anew`
+  );
 };

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { GpuMonitor } from './gpu-monitor.ts';
 import { runProgram, type ProgramResult, type RunProgram } from './run-program.ts';
@@ -43,6 +44,26 @@ describe('GpuMonitor', () => {
     const state = await monitor.refresh();
     expect(state.kind === 'unavailable' ? state.reason : '').toMatch(reason);
     expect(state.kind === 'unavailable' && state.isMissing === true).toBe(result.kind === 'missing');
+  });
+
+  it('does without what an older driver cannot be asked', async () => {
+    const asked: string[] = [];
+    const run: RunProgram = async (_program, [query = '']) => {
+      asked.push(query);
+      if (query.includes('compute_cap')) return exited('Field "compute_cap" is not a valid field to query.\n', 2);
+      return exited(
+        query === '' ? 'CUDA Version: 11.4' : '0, 00000000:01:00.0, Tesla K80, 470.1, 11441, 0, 11441, 0, 40\n',
+      );
+    };
+    const monitor = new GpuMonitor({ run });
+    const state = {
+      kind: 'ok',
+      cudaVersion: '11.4',
+      gpus: [{ name: 'Tesla K80', tempC: 40, computeCapability: null }],
+    };
+    expect(await monitor.refresh()).toMatchObject(state);
+    expect(await monitor.refresh()).toMatchObject(state);
+    expect(asked.filter((query) => query.includes('compute_cap'))).toHaveLength(1);
   });
 
   it('answers with the latest at once, and reads anew when that is old', async () => {
@@ -94,6 +115,12 @@ describe('runProgram', () => {
 
   it('tells a missing program from one that takes too long', async () => {
     expect(await runProgram('no-such-program-here', [], 1000)).toEqual({ kind: 'missing' });
+    // It is there, but no program.
+    expect(await runProgram(fileURLToPath(import.meta.url), [], 1000)).toMatchObject({
+      kind: 'exited',
+      code: -1,
+      stderr: expect.stringContaining('EACCES'),
+    });
     expect(await runProgram(process.execPath, ['-e', 'setTimeout(() => {}, 60000)'], 100)).toEqual({ kind: 'timeout' });
   });
 });

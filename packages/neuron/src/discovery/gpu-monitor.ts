@@ -2,7 +2,15 @@
  * The GPUs as the driver sees them. Readings are taken at most every two seconds and never two at once, and callers
  * get the latest instead of waiting: a hung driver must not hang `/health`.
  */
-import { failureReason, parseCudaVersion, parseGpus, queryArguments, type GpuReading } from './nvidia-smi.ts';
+import {
+  failureReason,
+  isUnknownField,
+  olderQueryArguments,
+  parseCudaVersion,
+  parseGpus,
+  queryArguments,
+  type GpuReading,
+} from './nvidia-smi.ts';
 import { runProgram, type ProgramResult, type RunProgram } from './run-program.ts';
 
 export type GpuState =
@@ -36,6 +44,7 @@ export class GpuMonitor {
   readonly #now: () => number;
   #state: GpuState = { kind: 'unavailable', reason: 'nvidia-smi has not answered yet' };
   #cudaVersion: string | null = null;
+  #arguments = queryArguments;
   #waitMs = freshMs;
   #takenMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<GpuState> | null = null;
@@ -68,12 +77,20 @@ export class GpuMonitor {
   }
 
   async #read(): Promise<GpuState> {
-    const query = await this.#run(program, queryArguments, timeoutMs);
+    const query = await this.#query();
     this.#state = await this.#stateOf(query);
     this.#takenMs = this.#now();
     this.#waitMs =
       query.kind === 'timeout' ? Math.min(Math.max(this.#waitMs * 2, hungWaitMs.first), hungWaitMs.max) : freshMs;
     return this.#state;
+  }
+
+  async #query(): Promise<ProgramResult> {
+    const query = await this.#run(program, this.#arguments, timeoutMs);
+    const isOld = query.kind === 'exited' && query.code !== 0 && isUnknownField(query.stdout + query.stderr);
+    if (!isOld || this.#arguments === olderQueryArguments) return query;
+    this.#arguments = olderQueryArguments;
+    return this.#run(program, this.#arguments, timeoutMs);
   }
 
   async #stateOf(query: ProgramResult): Promise<GpuState> {

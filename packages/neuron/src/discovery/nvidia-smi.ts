@@ -14,7 +14,17 @@ const fields = [
   'compute_cap',
 ] as const;
 
-export const queryArguments: readonly string[] = [`--query-gpu=${fields.join(',')}`, '--format=csv,noheader,nounits'];
+const argumentsFor = (asked: readonly string[]): readonly string[] => [
+  `--query-gpu=${asked.join(',')}`,
+  '--format=csv,noheader,nounits',
+];
+
+export const queryArguments = argumentsFor(fields);
+
+/** For drivers older than the last of the fields. */
+export const olderQueryArguments = argumentsFor(fields.slice(0, -1));
+
+export const isUnknownField = (output: string): boolean => /is not a valid field to query/i.test(output);
 
 export interface GpuReading {
   readonly index: number;
@@ -54,7 +64,8 @@ export const parseGpus = (csv: string): readonly GpuReading[] =>
   csv.split('\n').flatMap((line): GpuReading[] => {
     const cells = line.split(',');
     const index = numberOf(cells[0]);
-    if (cells.length !== fields.length || index === null || !Number.isInteger(index)) return [];
+    if (cells.length < fields.length - 1 || cells.length > fields.length || index === null || !Number.isInteger(index))
+      return [];
     return [
       {
         index,

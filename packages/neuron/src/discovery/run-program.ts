@@ -11,7 +11,17 @@ export type RunProgram = (program: string, args: readonly string[], timeoutMs: n
 /** What a program may print before the rest is dropped. */
 const outputCharsMax = 1_000_000;
 
-export const runProgram: RunProgram = (program, args, timeoutMs) =>
+/** `code` of a program that is there but could not be started: no permission, no process or file left. */
+const notStarted = -1;
+
+const failed = (error: unknown): ProgramResult => ({
+  kind: 'exited',
+  code: notStarted,
+  stdout: '',
+  stderr: error instanceof Error ? error.message : String(error),
+});
+
+const run: RunProgram = (program, args, timeoutMs) =>
   new Promise((resolve) => {
     const child = spawn(program, [...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const output = { stdout: '', stderr: '' };
@@ -26,12 +36,16 @@ export const runProgram: RunProgram = (program, args, timeoutMs) =>
       child.unref();
       resolve({ kind: 'timeout' });
     }, timeoutMs);
-    child.once('error', () => {
+    child.once('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
-      resolve({ kind: 'missing' });
+      resolve(error.code === 'ENOENT' ? { kind: 'missing' } : failed(error));
     });
     child.once('close', (code) => {
       clearTimeout(timer);
       resolve({ kind: 'exited', code: code ?? -1, ...output });
     });
   });
+
+export const runProgram: RunProgram = (program, args, timeoutMs) =>
+  // Out of file handles, there are no pipes to listen to.
+  run(program, args, timeoutMs).catch(failed);
