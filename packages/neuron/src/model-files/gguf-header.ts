@@ -113,7 +113,11 @@ class Cursor {
   }
 
   scalar(type: number): number {
-    const start = this.take(elementBytes.get(type) ?? 0);
+    return this.scalarAt(type, this.take(elementBytes.get(type) ?? 0));
+  }
+
+  /** At a place that was taken. */
+  scalarAt(type: number, start: number): number {
     const view = this.#view;
     switch (type) {
       case ggufTypes.u8:
@@ -165,10 +169,9 @@ const readArray = (cursor: Cursor, key: string): GgufEntry => {
   if (type === ggufTypes.string) return { kind: 'texts', spans: cursor.spans(n) };
   const size = elementBytes.get(type);
   if (size === undefined) return cursor.refuse(`${key} is a list of type ${type}`);
-  // Held against the file before a list of that length is made.
   const start = cursor.take(n * size);
-  cursor.at = start;
-  return { kind: 'numbers', values: Array.from({ length: n }, () => cursor.scalar(type)) };
+  // A vocabulary has hundreds of thousands of them too.
+  return { kind: 'numbers', read: () => Array.from({ length: n }, (_, i) => cursor.scalarAt(type, start + i * size)) };
 };
 
 const textBytesMax = 16 * 2 ** 20;

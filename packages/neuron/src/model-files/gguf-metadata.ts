@@ -22,7 +22,7 @@ export type GgufEntry =
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'flag'; readonly value: boolean }
   | { readonly kind: 'text'; readonly value: string }
-  | { readonly kind: 'numbers'; readonly values: readonly number[] }
+  | { readonly kind: 'numbers'; read(): readonly number[] }
   /** Where each string begins and ends in the header. */
   | { readonly kind: 'texts'; readonly spans: Uint32Array };
 
@@ -68,7 +68,7 @@ export class GgufMetadata {
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
     if (entry.kind === 'number') return [entry.value];
-    return entry.kind === 'numbers' ? entry.values : this.#wrong(key, 'a list of numbers');
+    return entry.kind === 'numbers' ? entry.read() : this.#wrong(key, 'a list of numbers');
   }
 
   texts(key: string): readonly string[] | null {
