@@ -51,7 +51,7 @@ describe('a GGUF checkpoint', () => {
       const read = new Uint8Array(tensor.nBytes);
       one.read(tensor, 0, read);
       const mapped = split.mapped(split.tensor(name))!;
-      expect(mapped.mapping.view(mapped.offset, mapped.nBytes)).toEqual(read);
+      expect(Buffer.compare(mapped.mapping.view(mapped.offset, mapped.nBytes), read)).toBe(0);
     }
     const norm = one.tensor('output_norm.weight');
     expect(norm).toMatchObject({ shape: [160], nBytes: 640 });
@@ -90,6 +90,16 @@ describe('a GGUF checkpoint', () => {
       await withTensor('output_norm.weight', (b, at) => b.writeUInt32LE(4, at + 12)),
     );
     expect(() => checkpoint.tensor('output_norm.weight')).toThrow('"output_norm.weight" is of type 4');
+  });
+
+  it('is refused when it has more layers than it says: fewer would answer, and wrongly', async () => {
+    const bytes = await readFile(whole);
+    const key = 'qwen3.block_count';
+    // The value lies behind the name and its type.
+    bytes.writeUInt32LE(2, bytes.indexOf(key) + key.length + 4);
+    const file = join(root, 'fewer.gguf');
+    await writeFile(file, bytes);
+    expect(await refusalOf(file)).toMatch(/fewer.gguf: tensor "blk.2.\S+" is of a layer beyond the 2 of block_count/);
   });
 
   it('is refused with a part of it alone', async () => {

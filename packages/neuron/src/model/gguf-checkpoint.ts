@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 import { CortexError } from '@cortex/core';
 import { FileMapping, rowBytes, tensorTypes, type TensorType } from '@cortex/ggml';
 import { configOfGguf } from '../arch/registry.ts';
-import { ggufPartNames, readGgufHeader, readGgufModel } from '../model-files/gguf-file.ts';
+import { ggufPartNames, readGgufHeader, readGgufModel, type GgufModel } from '../model-files/gguf-file.ts';
 import type { GgufTensorInfo } from '../model-files/gguf-header.ts';
 import type { Checkpoint, CheckpointTensor, MappedBytes } from './checkpoint.ts';
 import { quoteName } from './safetensors.ts';
@@ -60,6 +60,22 @@ const checkPlaces = (places: readonly Place[], nFileBytes: number, label: string
   }
 };
 
+/** A model of fewer layers than there are would answer, and wrongly. */
+const checkLayers = (names: readonly string[], { metadata, tower }: GgufModel): void => {
+  const arch = metadata.text('general.architecture') ?? '';
+  for (const [prefix, keys, key] of [
+    ['blk.', metadata, `${arch}.block_count`],
+    ['v.blk.', tower?.metadata, 'clip.vision.block_count'],
+  ] as const) {
+    const nLayers = keys?.number(key) ?? Infinity;
+    const beyond = names.find(
+      (name) => name.startsWith(prefix) && Number.parseInt(name.slice(prefix.length)) >= nLayers,
+    );
+    if (keys === undefined || beyond === undefined) continue;
+    throw refuse(keys.file, `tensor ${quoteName(beyond)} is of a layer beyond the ${nLayers} of block_count`);
+  }
+};
+
 const openFile = (path: string): OpenFile => {
   const label = basename(path);
   const fd = openSync(path, 'r');
@@ -93,6 +109,7 @@ export class GgufCheckpoint implements Checkpoint {
     if (nParts > 1 && nParts !== parts.length) throw refuse(basename(path), `is part of ${nParts}, and not the first`);
     try {
       for (const file of [...parts, ...(model.tower === null ? [] : [model.tower.path])]) await checkpoint.#add(file);
+      checkLayers(checkpoint.names, model);
       return checkpoint;
     } catch (error) {
       checkpoint[Symbol.dispose]();
