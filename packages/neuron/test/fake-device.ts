@@ -40,7 +40,6 @@ export class FakeDevice implements Device {
   readonly loads: LoadSpec[] = [];
   readonly specs: GenerateSpec[] = [];
   readonly stops: number[] = [];
-  readonly prefills: Extract<DeviceJob, { kind: 'prefill' }>[] = [];
   nCancelled = 0;
   #nBusy = 0;
   readonly #poisoned = new AbortController();
@@ -99,9 +98,7 @@ export class FakeDevice implements Device {
   async #answer(job: DeviceJob): Promise<unknown> {
     if (job.kind === 'memory') return { freeBytes: this.freeBytes, totalBytes: 1000 * mb };
     if (job.kind === 'unload') this.#models.delete(job.modelId);
-    if (job.kind !== 'prefill') return null;
-    this.prefills.push(job);
-    return job.output === 'hidden' ? Float32Array.from([3, 4, 0, 12]) : new Float32Array(0);
+    return job.kind === 'prefill' ? new Float32Array(0) : null;
   }
 
   async #room(spec: GenerateSpec, signal: AbortSignal): Promise<void> {
@@ -127,6 +124,12 @@ export class FakeDevice implements Device {
     try {
       yield { kind: 'admitted' };
       yield { kind: 'prefill', done: nPromptTokens, total: nPromptTokens };
+      if (spec.output === 'hidden') {
+        yield { kind: 'hidden', choice: 0, vector: Float32Array.from([3, 4, 0, 12]) };
+        yield { kind: 'finished', choice: 0, cause: 'length' };
+        yield { kind: 'done', nPromptTokens, nCachedTokens: 0, prefillMs: 1, decodeMs: 0, nGenerated: 0 };
+        return;
+      }
       const open = new Map(spec.choices.map((_, choice) => [choice, this.script(spec, choice)]));
       let nGenerated = 0;
       for (let i = 0; open.size > 0; i++) {

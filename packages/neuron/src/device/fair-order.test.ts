@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { afterServing, nextInLine, type InLine } from './fair-order.ts';
+import { afterServing, nextInLine, urgentFirst, type InLine } from './fair-order.ts';
 
 const one = (client: string, priority = 0, waitedMs = 0): InLine => ({ caller: { client, priority }, waitedMs });
 const running = (...clients: readonly string[]) => clients.map((client) => ({ client, priority: 0 }));
@@ -44,5 +44,12 @@ describe('afterServing', () => {
     const items = ['a1', 'a2', 'b1', 'c1', 'a3'].map((name) => ({ name, caller: { client: name[0]!, priority: 0 } }));
     expect(afterServing(items, 'a').map(({ name }) => name)).toEqual(['b1', 'c1', 'a1', 'a2', 'a3']);
     expect(afterServing(items, 'z')).toEqual(items);
+  });
+});
+
+describe('urgentFirst', () => {
+  it('puts higher priorities first, equal ones in their order, and old ones up', () => {
+    const items = [one('a', 0, 500), one('b', 1), one('c', 0), one('d', 1), one('e', 0, 20_000)];
+    expect(urgentFirst(items).map(({ caller }) => caller.client)).toEqual(['e', 'b', 'd', 'a', 'c']);
   });
 });

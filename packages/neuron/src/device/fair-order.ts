@@ -15,6 +15,9 @@ export interface InLine {
 /** A request rises by one priority for each such time it has waited: nobody starves. */
 const agingMs = 10_000;
 
+/** Of a request now. */
+const urgency = ({ caller, waitedMs }: InLine): number => caller.priority + Math.floor(waitedMs / agingMs);
+
 /**
  * Index of the one to begin next: of the highest priority (waiting raises it), of the client with the fewest sequences
  * running, the oldest. -1 when nobody waits.
@@ -25,8 +28,8 @@ export const nextInLine = (waiting: readonly InLine[], running: readonly Caller[
   for (const { client } of running) nRunning.set(client, (nRunning.get(client) ?? 0) + 1);
   let best = -1;
   let bestRank: readonly [number, number] = [-Infinity, Infinity];
-  waiting.forEach(({ caller, waitedMs }, i) => {
-    const rank = [caller.priority + Math.floor(waitedMs / agingMs), nRunning.get(caller.client) ?? 0] as const;
+  waiting.forEach((one, i) => {
+    const rank = [urgency(one), nRunning.get(one.caller.client) ?? 0] as const;
     if (rank[0] < bestRank[0] || (rank[0] === bestRank[0] && rank[1] >= bestRank[1])) return;
     best = i;
     bestRank = rank;
@@ -39,3 +42,7 @@ export const afterServing = <T extends { readonly caller: Caller }>(items: reado
   ...items.filter(({ caller }) => caller.client !== client),
   ...items.filter(({ caller }) => caller.client === client),
 ];
+
+/** The same items, the more urgent before the less; equally urgent ones keep their order. */
+export const urgentFirst = <T extends InLine>(items: readonly T[]): T[] =>
+  items.toSorted((a, b) => urgency(b) - urgency(a));

@@ -121,7 +121,7 @@ export class Generation {
   #end(state: GenerationState): void {
     if (this.#state.kind !== 'running') return;
     this.#state = state;
-    for (const sequence of this.sequences) sequence.release(state.kind === 'cancelled');
+    for (const sequence of this.sequences) sequence.release(state.kind === 'cancelled' && !sequence.isForHidden);
     this.#freeImages();
   }
 

@@ -9,8 +9,8 @@ import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
 import { ChunkPace } from './chunk-pace.ts';
-import { afterServing, nextInLine, type Caller } from './fair-order.ts';
 import { DraftSources } from './draft-sources.ts';
+import { afterServing, nextInLine, urgentFirst, type Caller } from './fair-order.ts';
 import { PrefixCache } from './prefix/prefix-cache.ts';
 import { PredictorPace } from './predictor-pace.ts';
 import type { PromptImages } from './prompt-images.ts';
@@ -111,11 +111,12 @@ export class LoadedModel implements ModelState, Disposable {
         this.dropFinished();
       }
     }
-    const [oldest] = this.prefilling;
+    this.prefilling = urgentFirst(this.prefilling);
+    const [first] = this.prefilling;
     try {
-      oldest?.prepare();
+      first?.prepare();
     } catch (error) {
-      oldest?.generation.fail(error);
+      first?.generation.fail(error);
       this.dropFinished();
     }
   }

@@ -57,7 +57,7 @@ export interface VisionInput {
   readonly images: readonly ImageInput[];
 }
 
-/** One request: a prompt, sampled once for each of its choices. */
+/** One request: a prompt, sampled once for each of its choices, or run for what it leads to in the model. */
 export interface GenerateSpec {
   readonly modelId: string;
   readonly caller: Caller;
@@ -68,6 +68,8 @@ export interface GenerateSpec {
   readonly constraint: CompiledConstraint | null;
   readonly eosIds: readonly number[];
   readonly tokensMax: number;
+  /** `hidden`: the final hidden state of the prompt's last token instead of an answer. Tokens by default. */
+  readonly output?: 'tokens' | 'hidden';
   readonly nTopLogprobs: number | null;
 }
 
@@ -118,6 +120,8 @@ export type GenerateEvent =
   | { readonly kind: 'admitted' }
   | { readonly kind: 'prefill'; readonly done: number; readonly total: number }
   | { readonly kind: 'token'; readonly choice: number; readonly token: GeneratedToken }
+  /** [hidden], instead of tokens. */
+  | { readonly kind: 'hidden'; readonly choice: number; readonly vector: Float32Array }
   | { readonly kind: 'finished'; readonly choice: number; readonly cause: 'eos' | 'length' | 'stopped' }
   | {
       readonly kind: 'done';

@@ -241,6 +241,21 @@ describe('scheduling', () => {
     expect(other).toBeLessThan(first!);
   });
 
+  it('computes an urgent prompt before what is left of another, also of the same client', async () => {
+    const bench = await Bench.with();
+    const ask = (priority: number, length: number): number =>
+      bench.generate(fakeGenerateSpec('m', prompt(length), { caller: { client: 'a', priority }, tokensMax: 1 }));
+    const long = ask(0, 60);
+    bench.onTake = () => {
+      if (bench.model().calls.length !== 2) return;
+      bench.onTake = () => {};
+      ask(3, 12);
+    };
+    await bench.eventsOf(long);
+    const starts = bench.model().calls.map((call) => call.split(' ')[1]);
+    expect(starts.slice(0, 5)).toEqual(['0+8', '8+8', '0+8', '8+4', '16+8']);
+  });
+
   it('answers overloaded when too many wait', async () => {
     const bench = await Bench.with({}, 2);
     const choices = [{ sampling: greedy }, { sampling: greedy }, { sampling: greedy }];
@@ -273,6 +288,48 @@ describe('scheduling', () => {
     const last = bench.posted.findLast((message) => message.kind === 'activity')?.models[0];
     expect(last).toMatchObject({ inFlight: 0, queueDepth: 0 });
     expect(last?.tokSPrefill).toBeGreaterThan(0);
+  });
+});
+
+describe('a hidden state', () => {
+  const hidden = (ids: readonly number[]) => fakeGenerateSpec('m', ids, { output: 'hidden', tokensMax: 0 });
+
+  it('is what a prompt ends in, in its turn among answers, and leaves nothing behind', async () => {
+    const bench = await Bench.with({ after: { 9: 9 } }, 100, { prefixHostBytesMax: 1000 });
+    const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 40 }));
+    let asked = -1;
+    bench.onTake = () => {
+      if (idsOf(bench.events(running)).length !== 3) return;
+      bench.onTake = () => {};
+      asked = bench.generate(hidden(prompt(20, 50)));
+    };
+    await bench.eventsOf(running);
+    const { calls } = bench.model();
+    const first = calls.indexOf('forward 0+8 none');
+    expect(calls.slice(first, first + 5)).toEqual([
+      'forward 0+8 none',
+      'decode 1',
+      'forward 8+8 none',
+      'decode 1',
+      'forward 16+4 hidden',
+    ]);
+    const events = await bench.eventsOf(asked);
+    expect(events).toContainEqual({ kind: 'hidden', choice: 0, vector: new Float32Array([50, 50]) });
+    expect(events.at(-1)).toMatchObject({ kind: 'done', nPromptTokens: 20, nGenerated: 0, nCachedTokens: 0 });
+    // What the answer computed is kept, the hidden state's prompt is not.
+    expect([...bench.model().kept.parked].map(({ nTokens }) => nTokens)).toEqual([40]);
+  });
+
+  it('is the same whatever is kept: nothing is taken over for it', async () => {
+    const bench = await Bench.with({}, 100, { prefixHostBytesMax: 1000 });
+    await bench.eventsOf(bench.generate(fakeGenerateSpec('m', prompt(30, 50))));
+    await bench.eventsOf(bench.generate(hidden(prompt(30, 50))));
+    expect(bench.model().calls.slice(-4)).toEqual([
+      'forward 0+8 none',
+      'forward 8+8 none',
+      'forward 16+8 none',
+      'forward 24+6 hidden',
+    ]);
   });
 });
 

@@ -32,8 +32,9 @@ const prefill = (model: LoadedModel, sequence: Sequence, nTokens: number): void 
   const offset = sequence.nPrefilled;
   const ids = generation.spec.promptIds.subarray(offset, offset + nTokens);
   const isLast = nTokens === sequence.nPromptLeft;
-  const { value: logits, ms } = timed(() => {
-    return forwardChunk(model.model, sequence.room, ids, offset, generation.images, isLast ? 'last' : 'none');
+  const output = sequence.isForHidden ? 'hidden' : 'last';
+  const { value: row, ms } = timed(() => {
+    return forwardChunk(model.model, sequence.room, ids, offset, generation.images, isLast ? output : 'none');
   });
   sequence.prefilled(nTokens);
   model.prefillRate.add(nTokens, ms);
@@ -41,7 +42,8 @@ const prefill = (model: LoadedModel, sequence: Sequence, nTokens: number): void 
   generation.notePrefill(ms);
   if (!isLast) return;
   model.prefilling.shift();
-  if (sequence.sampleNext(logits)) model.decoding.push(sequence);
+  const goesOn = sequence.isForHidden ? sequence.finishHidden(row) : sequence.sampleNext(row);
+  if (goesOn) model.decoding.push(sequence);
 };
 
 /** One stream alone may run ahead on a guess; in a batch the weights' reading is shared already. */
@@ -88,13 +90,13 @@ const decode = (model: LoadedModel): void => {
 
 export const runStep = (step: Step<LoadedModel>): void => {
   const { model } = step;
-  const [oldest] = model.prefilling;
+  const [first] = model.prefilling;
   switch (step.kind) {
     case 'encode_image':
-      if (oldest !== undefined) guarded(oldest, () => encodeImage(model, oldest));
+      if (first !== undefined) guarded(first, () => encodeImage(model, first));
       break;
     case 'prefill':
-      if (oldest !== undefined) guarded(oldest, () => prefill(model, oldest, step.nTokens));
+      if (first !== undefined) guarded(first, () => prefill(model, first, step.nTokens));
       break;
     case 'decode':
       try {
@@ -104,7 +106,7 @@ export const runStep = (step: Step<LoadedModel>): void => {
       }
       break;
   }
-  if (oldest !== undefined && step.kind !== 'decode') model.served(oldest.caller);
+  if (first !== undefined && step.kind !== 'decode') model.served(first.caller);
   model.lastWasPrefill = step.kind !== 'decode';
   model.dropFinished();
 };

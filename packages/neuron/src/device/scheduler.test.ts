@@ -48,6 +48,11 @@ describe('nextStep', () => {
     expect(nextStep([model({ ...busy, decoding: [{}], chunkMaxBetween: 99 })], null)).toMatchObject({ nTokens: 8 });
   });
 
+  it('cuts smaller chunks also while sequences of another model are running', () => {
+    const models = [model({ prefilling: [prompt(20)], chunkMaxBetween: 3 }), model({ decoding: [{}] })];
+    expect(nextStep(models, null)).toMatchObject({ kind: 'prefill', nTokens: 3 });
+  });
+
   it('goes on prefilling when nothing runs', () => {
     expect(kindOf({ prefilling: [prompt(20)], lastWasPrefill: true })).toBe('prefill');
   });

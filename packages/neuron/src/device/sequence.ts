@@ -46,6 +46,11 @@ export class Sequence implements PrefillState, InLine {
     this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
   }
 
+  /** It ends with its prompt, in a hidden state. */
+  get isForHidden(): boolean {
+    return this.generation.spec.output === 'hidden';
+  }
+
   get caller(): Caller {
     return this.generation.spec.caller;
   }
@@ -95,14 +100,17 @@ export class Sequence implements PrefillState, InLine {
 
   /** Takes its room; false when there is none now. */
   admit(): boolean {
-    this.#running = this.#prefixes.open(this.#text, this.generation.nTokensReserved);
+    const { nTokensReserved } = this.generation;
+    this.#running = this.isForHidden
+      ? this.#prefixes.openAlone(this.#text, nTokensReserved)
+      : this.#prefixes.open(this.#text, nTokensReserved);
     this.#noteCached();
     return this.#running !== null;
   }
 
   /** Before its next step: until it has computed anything, others may do so for it. */
   prepare(): void {
-    if (this.#nPrefilled > this.#nCached) return;
+    if (this.isForHidden || this.#nPrefilled > this.#nCached) return;
     this.#prefixes.begin(this.#prefix);
     this.#noteCached();
   }
@@ -115,6 +123,13 @@ export class Sequence implements PrefillState, InLine {
   #noteCached(): void {
     this.#nCached = this.#running?.nCached ?? 0;
     this.#nPrefilled = this.#nCached;
+  }
+
+  /** Tells the vector, and ends. Always false: it does not go on. */
+  finishHidden(vector: Float32Array): false {
+    // A copy: the row may be the next step's too.
+    this.generation.events.push({ kind: 'hidden', choice: this.choice, vector: vector.slice() });
+    return this.finish('length');
   }
 
   /** Samples from a row of logits, which it uses up, and notes the events. Returns whether the sequence goes on. */
@@ -163,13 +178,13 @@ export class Sequence implements PrefillState, InLine {
   /** Ends it and gives back its room. Always false: it does not go on. */
   finish(cause: FinishCause): false {
     if (this.#isFinished) return false;
-    this.release(true);
+    this.release(!this.isForHidden);
     this.generation.events.push({ kind: 'finished', choice: this.choice, cause });
     this.generation.choiceFinished();
     return false;
   }
 
-  /** Gives back its room without a word. `isWhole`: no step of it has failed. */
+  /** Gives back its room without a word. `isWhole`: no step of it has failed, and what it computed may be kept. */
   release(isWhole: boolean): void {
     this.#isFinished = true;
     if (this.#running !== null) this.#prefixes.close(this.#running, isWhole);

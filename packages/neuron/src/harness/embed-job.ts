@@ -1,17 +1,13 @@
 /** Embeddings of texts: the final hidden state of each text's last token, at length 1. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { CortexError, type EmbeddingsRequest } from '@cortex/core';
+import type { Caller } from '../device/fair-order.ts';
+import type { GenerateSpec } from '../device/protocol.ts';
+import type { Place } from './admission.ts';
 import { checkPromptFits } from './context-room.ts';
 import { contextMaxOf, type LoadedModel } from './loaded-model.ts';
 import type { Lease } from './model-registry.ts';
+import { samplingOf } from './request-sampling.ts';
 import { textInputs, textToIds } from './text-input.ts';
-import { untilAborted } from './until-aborted.ts';
-
-export interface EmbedOptions {
-  readonly requestId: string;
-  /** Tokens computed in one step. */
-  readonly chunkMax: number;
-}
 
 /** Scaled to L2 length 1, in place; a zero vector stays. */
 const normalised = (vector: Float32Array): Float32Array => {
@@ -34,54 +30,30 @@ const vectorLength = ({ dimensions }: EmbeddingsRequest, { known, loaded }: Load
   throw refuse(`it has ${lengths.join(', ')}`);
 };
 
-const roomRetryMs = 20;
-const roomMsMax = 60_000;
-
-/** Sequences driven by hand have no queue on the device: who finds no room comes back. */
-const withRoom = async <T>(run: () => Promise<T>, signal: AbortSignal): Promise<T> => {
-  const endMs = performance.now() + roomMsMax;
-  for (;;) {
-    signal.throwIfAborted();
-    try {
-      return await untilAborted(run(), signal);
-    } catch (error) {
-      const mayWait = error instanceof CortexError && error.code === 'overloaded' && performance.now() < endMs;
-      if (!mayWait) throw error;
-    }
-    await delay(roomRetryMs, undefined, { signal });
-  }
-};
-
-/** One text's vector, in a sequence of its own that is gone afterwards. */
+/** One text's vector: a request of its own to the device, in its turn among the others. */
 const hiddenState = async (
-  model: LoadedModel,
-  ids: Int32Array,
-  sequence: string,
-  chunkMax: number,
-  signal: AbortSignal,
+  { device, known, side }: LoadedModel,
+  promptIds: Int32Array,
+  { place, signal, caller }: { readonly place: Place; readonly signal: AbortSignal; readonly caller: Caller },
 ): Promise<Float32Array> => {
-  const { device, known } = model;
-  const base = { modelId: known.id, sequence } as const;
-  let vector = new Float32Array(0);
-  try {
-    for (let offset = 0; offset < ids.length; offset += chunkMax) {
-      const chunk = ids.slice(offset, offset + chunkMax);
-      const output = offset + chunkMax >= ids.length ? 'hidden' : 'none';
-      const job = {
-        kind: 'prefill',
-        ...base,
-        nTokensMax: ids.length,
-        ids: chunk,
-        offset,
-        vision: null,
-        output,
-      } as const;
-      vector = Float32Array.from(await withRoom(() => device.run(job), signal));
-    }
-  } finally {
-    // On a device that has just failed there is nothing to reset.
-    await device.run({ kind: 'reset', ...base }).catch(() => {});
+  const spec: GenerateSpec = {
+    modelId: known.id,
+    caller,
+    promptIds,
+    vision: null,
+    choices: samplingOf({}, side.defaults, 0).map((sampling) => ({ sampling })),
+    constraint: null,
+    eosIds: [],
+    tokensMax: 0,
+    output: 'hidden',
+    nTopLogprobs: null,
+  };
+  let vector: Float32Array | null = null;
+  for await (const event of device.generate(spec, signal).events) {
+    if (event.kind === 'admitted') place.admitted();
+    if (event.kind === 'hidden') ({ vector } = event);
   }
+  if (vector === null) throw new CortexError('internal_error', 'the device gave no hidden state');
   return vector;
 };
 
@@ -89,7 +61,7 @@ const hiddenState = async (
 export const runEmbed = async (
   request: EmbeddingsRequest,
   { model, signal }: Lease,
-  { requestId, chunkMax }: EmbedOptions,
+  caller: Caller,
 ): Promise<{ readonly vectors: readonly Float32Array[]; readonly promptTokens: number }> => {
   const length = vectorLength(request, model);
   const texts: Int32Array[] = [];
@@ -101,10 +73,9 @@ export const runEmbed = async (
   const place = model.admission.enter(1);
   try {
     const vectors: Float32Array[] = [];
-    for (const [i, ids] of texts.entries()) {
-      const hidden = await hiddenState(model, ids, `embed ${requestId} ${i}`, chunkMax, signal);
+    for (const ids of texts) {
+      const hidden = await hiddenState(model, ids, { place, signal, caller });
       vectors.push(normalised(hidden.subarray(0, length)));
-      place.admitted();
     }
     return { vectors, promptTokens: texts.reduce((sum, ids) => sum + ids.length, 0) };
   } finally {

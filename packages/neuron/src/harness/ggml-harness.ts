@@ -194,12 +194,13 @@ export class GgmlHarness implements Harness {
 
   async embed(
     request: EmbeddingsRequest,
-    { signal, requestId }: RequestContext,
+    context: RequestContext,
   ): Promise<{ readonly vectors: readonly Float32Array[]; readonly promptTokens: number }> {
+    const { signal } = context;
     const known = await untilAborted(this.#locate(request.model), signal);
     const lease = await this.#registry.lease(known, signal);
     try {
-      return await runEmbed(request, lease, { requestId, chunkMax: this.#config.prefill_chunk });
+      return await runEmbed(request, lease, callerOf(context));
     } finally {
       lease.release();
     }

@@ -96,21 +96,20 @@ describe('a text completion', () => {
 });
 
 describe('embeddings', () => {
-  it('are the hidden state of each last token, at length 1, computed in chunks and forgotten', async () => {
-    setup.device.prefills.length = 0;
-    setup.device.log.length = 0;
+  it('are the hidden state of each last token, at length 1', async () => {
+    setup.device.specs.length = 0;
     const { vectors, promptTokens } = await embed({ input: [encode('six tokens in here').slice(0, 6), [1, 2]] });
     expect(vectors.map((vector) => [...vector].map((value) => Math.round(value * 13)))).toEqual([
       [3, 4, 0, 12],
       [3, 4, 0, 12],
     ]);
     expect(promptTokens).toBe(8);
-    expect(setup.device.prefills.map(({ ids: chunk, offset, output }) => [chunk.length, offset, output])).toEqual([
-      [4, 0, 'none'],
-      [2, 4, 'hidden'],
-      [2, 0, 'hidden'],
+    expect(
+      setup.device.specs.map(({ promptIds, output, caller }) => [promptIds.length, output, caller.client]),
+    ).toEqual([
+      [6, 'hidden', 'somebody'],
+      [2, 'hidden', 'somebody'],
     ]);
-    expect(setup.device.log.filter((kind) => kind === 'reset')).toHaveLength(2);
   });
 
   it('are not cut for a model that was not trained for it', async () => {

@@ -102,6 +102,15 @@ export class PrefixCache implements Disposable {
     return running;
   }
 
+  /** Room for a prompt that is computed from its start, whatever is known. */
+  openAlone(text: PrefixText, nTokensMax: number): RunningPrefix | null {
+    const room = this.#makeRoom(nTokensMax, null);
+    if (room === null) return null;
+    const running: RunningPrefix = { text, nPrompt: text.length, room, states: [], boundaries: [], nCached: 0 };
+    this.#running.add(running);
+    return running;
+  }
+
   /** Room without a past, for a sequence that leaves none. */
   openBlank(nTokensMax: number): ModelSequence | null {
     return this.#makeRoom(nTokensMax, null);
