@@ -21,6 +21,12 @@ const ggmlSchema = z.strictObject({
     .max(100_000)
     .default(64)
     .describe('Requests that may wait per model; one more is answered 429.'),
+  queue_timeout_secs: z
+    .number()
+    .positive()
+    .max(86_400)
+    .default(300)
+    .describe('A request that waited this long for room on the device is answered 503.'),
   context_max: positiveInt
     .optional()
     .describe("Longest prompt and answer together, in tokens. Default: the model's own limit.")

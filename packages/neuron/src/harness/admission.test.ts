@@ -1,7 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { CortexError } from '@cortex/core';
-import { Admission, type Place } from './admission.ts';
+import { Admission, type AdmissionOptions, type Place } from './admission.ts';
+
+const newAdmission = (options: Partial<AdmissionOptions>): Admission =>
+  new Admission({ modelId: 'm', nSlots: 1, queueMax: 9, waitMsMax: 60_000, ...options });
 
 const refusal = (admission: Admission, nSequences = 1): CortexError | null => {
   try {
@@ -14,7 +17,7 @@ const refusal = (admission: Admission, nSequences = 1): CortexError | null => {
 
 describe('Admission', () => {
   it('lets as many run as there are slots, as many wait as the queue takes, and refuses the next', () => {
-    const admission = new Admission({ modelId: 'm', nSlots: 2, queueMax: 3 });
+    const admission = newAdmission({ nSlots: 2, queueMax: 3 });
     for (let i = 0; i < 5; i += 1) admission.enter(1);
     expect([admission.nRunning, admission.nWaiting]).toEqual([2, 3]);
     expect(refusal(admission)).toMatchObject({ code: 'rate_limit_exceeded', facts: { limit: 3 } });
@@ -22,7 +25,7 @@ describe('Admission', () => {
   });
 
   it('runs a request that wants more slots than there are, when it is alone', () => {
-    const admission = new Admission({ modelId: 'm', nSlots: 2, queueMax: 0 });
+    const admission = newAdmission({ nSlots: 2, queueMax: 0 });
     const large = admission.enter(16);
     expect(refusal(admission)).not.toBeNull();
     large.leave();
@@ -31,7 +34,7 @@ describe('Admission', () => {
 
   it('tells to come back after about the time that the queue takes', () => {
     let nowMs = 0;
-    const admission = new Admission({ modelId: 'm', nSlots: 1, queueMax: 1, now: () => nowMs });
+    const admission = newAdmission({ nSlots: 1, queueMax: 1, now: () => nowMs });
     const first = admission.enter(1);
     nowMs = 4000;
     first.leave();
@@ -40,10 +43,25 @@ describe('Admission', () => {
     expect(refusal(admission)?.retryAfterSecs).toBe(8);
   });
 
+  it('tells who waited too long to come back, and nobody who has begun or left', async () => {
+    const admission = newAdmission({ waitMsMax: 30 });
+    const [begun, left, late] = [admission.enter(1), admission.enter(1), admission.enter(1)];
+    begun.admitted();
+    left.leave();
+    await new Promise((resolve) => late.deadline.addEventListener('abort', resolve));
+    expect(late.deadline.reason).toMatchObject({
+      code: 'overloaded',
+      message: 'm had no room for this request within 0.03 s',
+      retryAfterSecs: expect.any(Number) as number,
+    });
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect([begun.deadline.aborted, left.deadline.aborted]).toEqual([false, false]);
+  });
+
   it('is empty again once all have left, in whatever order and however often', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 }), fc.nat(9))), (steps) => {
-        const admission = new Admission({ modelId: 'm', nSlots: 3, queueMax: 4 });
+        const admission = newAdmission({ nSlots: 3, queueMax: 4 });
         const places: Place[] = [];
         for (const [kind, nSequences, which] of steps) {
           const place = places[which % Math.max(1, places.length)];

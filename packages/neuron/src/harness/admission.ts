@@ -10,11 +10,15 @@ export interface AdmissionOptions {
   readonly nSlots: number;
   /** Requests that may wait. */
   readonly queueMax: number;
+  /** A request that the device has not begun with by then is told to come back. */
+  readonly waitMsMax: number;
   readonly now?: () => number;
 }
 
 /** One request's place. */
 export interface Place {
+  /** Aborts with `overloaded` where the device takes too long to begin with it. */
+  readonly deadline: AbortSignal;
   /** The device has begun with it. */
   admitted(): void;
   /** It has ended, in whatever way. Only the first call counts. */
@@ -64,7 +68,10 @@ export class Admission {
   #place(nSequences: number, waits: boolean): Place {
     const startedMs = this.#now();
     let state: 'waiting' | 'running' | 'left' = waits ? 'waiting' : 'running';
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(this.#late()), this.#options.waitMsMax);
     const admitted = (): void => {
+      clearTimeout(timer);
       if (state !== 'waiting') return;
       this.#nWaiting -= 1;
       state = 'running';
@@ -78,19 +85,32 @@ export class Admission {
       const ms = this.#now() - startedMs;
       this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * 0.8 + ms * 0.2;
     };
-    return { admitted, leave };
+    return { deadline: deadline.signal, admitted, leave };
+  }
+
+  /** About the time that the queue takes. */
+  get #retryAfterSecs(): number {
+    const secs = ((this.#meanMs ?? 1000) * (this.#nWaiting + 1)) / this.#options.nSlots / 1000;
+    return Math.min(retrySecsMax, Math.max(1, Math.ceil(secs)));
+  }
+
+  #late(): CortexError {
+    const { modelId, waitMsMax } = this.#options;
+    return new CortexError('overloaded', `${modelId} had no room for this request within ${waitMsMax / 1000} s`, {
+      facts: { model_id: modelId },
+      retryAfterSecs: this.#retryAfterSecs,
+    });
   }
 
   #full(): CortexError {
     const { modelId, nSlots, queueMax } = this.#options;
     this.#nRejected += 1;
-    const secs = ((this.#meanMs ?? 1000) * (this.#nWaiting + 1)) / nSlots / 1000;
     return new CortexError(
       'rate_limit_exceeded',
       `${modelId} is busy: ${nSlots} sequences run and ${this.#nWaiting} requests wait, the limit is ${queueMax}`,
       {
         facts: { model_id: modelId, limit: queueMax },
-        retryAfterSecs: Math.min(retrySecsMax, Math.max(1, Math.ceil(secs))),
+        retryAfterSecs: this.#retryAfterSecs,
       },
     );
   }

@@ -49,7 +49,7 @@ const hiddenState = async (
     nTopLogprobs: null,
   };
   let vector: Float32Array | null = null;
-  for await (const event of device.generate(spec, signal).events) {
+  for await (const event of device.generate(spec, AbortSignal.any([signal, place.deadline])).events) {
     if (event.kind === 'admitted') place.admitted();
     if (event.kind === 'hidden') ({ vector } = event);
   }

@@ -124,7 +124,12 @@ export class ModelLoader {
       },
       onProgress,
     );
-    const admission = new Admission({ modelId: known.id, nSlots: loaded.nSlots, queueMax: config.queue_max });
+    const admission = new Admission({
+      modelId: known.id,
+      nSlots: loaded.nSlots,
+      queueMax: config.queue_max,
+      waitMsMax: config.queue_timeout_secs * 1000,
+    });
     return { known, device, weightType, loaded, admission, side: loaded.hasVision ? side : { ...side, vision: null } };
   }
 }

@@ -254,6 +254,20 @@ describe('activity', () => {
   });
 });
 
+describe('a request that finds no room', () => {
+  it('is told to come back once it has waited long enough, and leaves its place in the queue', async () => {
+    await setup[Symbol.asyncDispose]();
+    setup = await setUp({ parallel: 1, queue_timeout_secs: 0.2 });
+    const first = await startSilent();
+    const embedding = setup.harness.embed({ model: ids.vision, input: 'x' }, newContext());
+    const late = await Promise.all([chat(setup), embedding].map((asked) => asked.catch((error: unknown) => error)));
+    for (const error of late) expect(error).toMatchObject({ code: 'overloaded', facts: { model_id: ids.vision } });
+    expect(setup.harness.activity()).toMatchObject([{ in_flight: 1, queue_depth: 0 }]);
+    first.leave();
+    await first.ended;
+  });
+});
+
 describe('a client that leaves', () => {
   it('stops its generation', async () => {
     const silent = await startSilent();

@@ -92,7 +92,7 @@ export async function* runGenerations(
   yield { kind: 'accepted', promptTokens: nPromptTokens(generations) };
   yield* options.preface ?? [];
   const end = new AbortController();
-  const stop = AbortSignal.any([signal, end.signal]);
+  const stop = AbortSignal.any([signal, end.signal, place.deadline]);
   // Every choice computes the prompt for itself.
   const toPrefill = generations.reduce((sum, { spec }) => sum + spec.promptIds.length * spec.choices.length, 0);
   const prefilled = new Map<PlannedGeneration, number>();
