@@ -127,7 +127,16 @@ export class FakeDevice implements Device {
       if (spec.output === 'hidden') {
         yield { kind: 'hidden', choice: 0, vector: Float32Array.from([3, 4, 0, 12]) };
         yield { kind: 'finished', choice: 0, cause: 'length' };
-        yield { kind: 'done', nPromptTokens, nCachedTokens: 0, prefillMs: 1, decodeMs: 0, nGenerated: 0 };
+        yield {
+          kind: 'done',
+          nPromptTokens,
+          nCachedTokens: 0,
+          prefillMs: 1,
+          decodeMs: 0,
+          nGenerated: 0,
+          nDrafted: 0,
+          nDraftedRight: 0,
+        };
         return;
       }
       const open = new Map(spec.choices.map((_, choice) => [choice, this.script(spec, choice)]));

@@ -291,9 +291,9 @@ describe('scheduling', () => {
   });
 });
 
-describe('a hidden state', () => {
-  const hidden = (ids: readonly number[]) => fakeGenerateSpec('m', ids, { output: 'hidden', tokensMax: 0 });
+const hidden = (ids: readonly number[]) => fakeGenerateSpec('m', ids, { output: 'hidden', tokensMax: 0 });
 
+describe('a hidden state', () => {
   it('is what a prompt ends in, in its turn among answers, and leaves nothing behind', async () => {
     const bench = await Bench.with({ after: { 9: 9 } }, 100, { prefixHostBytesMax: 1000 });
     const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 40 }));

@@ -114,6 +114,8 @@ export async function* runGenerations(
           yield* events;
           break;
         }
+        case 'hidden':
+          throw new CortexError('internal_error', 'the device gave a hidden state for an answer');
         case 'finished':
           yield* readerOf(planned, event.choice).finish(event.cause);
           break;
