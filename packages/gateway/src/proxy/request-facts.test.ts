@@ -21,8 +21,24 @@ describe('requestFacts', () => {
     expect(requestFacts({ model: 'm', messages: [user('text')] }).needsVision).toBe(false);
   });
 
+  it('sees links however they are written, as some engine would open them', () => {
+    for (const url of [
+      'ht\ntp://a/1.png',
+      '\u0001http://a/1.png',
+      '\t\thttps://a/1.png',
+      `h${'\n'.repeat(500)}ttp://a`,
+    ])
+      expect(requestFacts({ model: 'm', messages: [user([image(url)])] }).imageUrls).toEqual([url]);
+    const untyped = { image_url: { url: 'https://a/1.png' } };
+    for (const part of [untyped, { ...untyped, type: 'input_image' }])
+      expect(requestFacts({ model: 'm', messages: [user([part])] })).toMatchObject({
+        needsVision: true,
+        imageUrls: ['https://a/1.png'],
+      });
+  });
+
   it('refuses links that would make a node read files or speak other protocols', () => {
-    for (const url of ['file:///etc/passwd', 'ftp://a/b', ' gopher://x'])
+    for (const url of ['file:///etc/passwd', 'ftp://a/b', ' gopher://x', 'fi\rle:///etc/passwd'])
       expect(() => requestFacts({ model: 'm', messages: [user([image(url)])] })).toThrow(/is not taken/);
   });
 

@@ -23,10 +23,14 @@ const charsPerTokenMax = 16;
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The `url` of an image part, in OpenAI's form or as the bare string that several clients send. */
+/**
+ * The `url` of an image part, in OpenAI's form or as the bare string that several clients send. The member counts, as
+ * some engines read it whatever the part's type.
+ */
 const imageUrlOf = (part: unknown): string | null => {
-  if (!isObject(part) || part['type'] !== 'image_url') return null;
+  if (!isObject(part)) return null;
   const image = part['image_url'];
+  if (part['type'] !== 'image_url' && image === undefined) return null;
   const url = isObject(image) ? image['url'] : image;
   return typeof url === 'string' ? url : '';
 };
@@ -38,9 +42,16 @@ interface Reading {
   readonly urls: Set<string>;
 }
 
+/** URL parsers pass over control characters in front, and over tabs and line ends anywhere. */
+const schemeOf = (url: string): string | undefined =>
+  /^[\p{Cc} ]*([a-z][a-z\d+.\-\t\n\r]*):/iu
+    .exec(url)?.[1]
+    ?.replaceAll(/[\t\n\r]/g, '')
+    .toLowerCase();
+
 const readImage = (url: string, reading: Reading): void => {
   reading.nImages += 1;
-  const scheme = /^\s*([a-z][a-z\d+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  const scheme = schemeOf(url);
   if (scheme === 'http' || scheme === 'https') reading.urls.add(url);
   else if (scheme !== undefined && scheme !== 'data')
     throw new CortexError('invalid_image', `image_url of scheme ${scheme}: is not taken; send a data URI`);
