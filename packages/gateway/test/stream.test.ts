@@ -401,6 +401,26 @@ describe('a shutdown', () => {
     await drained;
   });
 
+  it('waits for a body that is still being sent, and for an answer that is still being read', async () => {
+    const edge = await start({ model: { piece_bytes: 2_000_000 } });
+    const headers = { 'content-type': 'application/json' };
+    const request = httpRequest(`${edge.url}/v1/chat/completions`, { method: 'POST', headers, agent: false });
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      request.once('response', resolve).once('error', reject);
+    });
+    request.write('{"model":"m",');
+    const inFlight = async (): Promise<unknown> =>
+      ((await (await fetch(`${edge.url}/health`)).json()) as Record<string, unknown>)['in_flight'];
+    await expect.poll(inFlight, { timeout: 5000 }).toBe(1);
+    const closed = edge.server.drain(5000).then(() => edge.server.close());
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    request.end(`"messages":${JSON.stringify(messages)}}`);
+    const response = await answered;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await textOf(response)).length).toBeGreaterThan(16_000_000);
+    await closed;
+  });
+
   it('tells those that outlast its grace', async () => {
     const edge = await start({ model: { token_ms: 30, tokens: 1000 } });
     const response = await open(edge, streaming);

@@ -1,4 +1,7 @@
-/** Every inference request from its start to its end, so that a shutdown can wait for them, and end what it must. */
+/**
+ * Every inference request from its headers' arrival to its answer's last byte, so that a shutdown can wait for them, and
+ * end what it must.
+ */
 import { CortexError } from '@cortex/core';
 import type { ClientReply } from '../proxy/client-reply.ts';
 
@@ -9,8 +12,10 @@ const shuttingDown = (): CortexError =>
   new CortexError('overloaded', 'this gateway is shutting down', { retryAfterSecs: 5 });
 
 export class RunningRequests {
+  /** Those that can be told that it is over; others are still being sent, or their answers still being read. */
   readonly #running = new Set<ClientReply>();
   readonly #idle: (() => void)[] = [];
+  #nOpen = 0;
   #draining = false;
 
   get draining(): boolean {
@@ -18,12 +23,21 @@ export class RunningRequests {
   }
 
   get count(): number {
-    return this.#running.size;
+    return this.#nOpen;
   }
 
   /** @throws CortexError `overloaded` once a shutdown has begun. */
   refuseWhenDraining(): void {
     if (this.#draining) throw shuttingDown();
+  }
+
+  /** @returns to be called once, when its answer is out or its client gone */
+  arrive(): () => void {
+    this.#nOpen += 1;
+    return () => {
+      this.#nOpen -= 1;
+      if (this.#nOpen === 0) for (const wake of this.#idle.splice(0)) wake();
+    };
   }
 
   async run(reply: ClientReply, work: () => Promise<void>): Promise<void> {
@@ -32,7 +46,6 @@ export class RunningRequests {
       await work();
     } finally {
       this.#running.delete(reply);
-      if (this.#running.size === 0) for (const wake of this.#idle.splice(0)) wake();
     }
   }
 
@@ -45,7 +58,7 @@ export class RunningRequests {
   }
 
   async #idleWithin(ms: number): Promise<void> {
-    if (this.#running.size === 0) return;
+    if (this.#nOpen === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#idle.push(() => {

@@ -131,6 +131,7 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
       void reply.header('connection', 'close');
       if (route?.access !== 'open') context.running.refuseWhenDraining();
     }
+    if (route?.dialect !== undefined) reply.raw.once('close', context.running.arrive());
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request: FastifyRequest) =>
