@@ -183,7 +183,6 @@ export class LiveFleet implements Fleet, FleetControl {
       const ticket = this.#tickets;
       const leave = (): void => this.#forget(ticket, signal?.reason);
       const stay = (): void => signal?.removeEventListener('abort', leave);
-      signal?.addEventListener('abort', leave, { once: true });
       this.#pending.set(ticket, {
         onProgress,
         resolve: (answer) => {
@@ -196,6 +195,8 @@ export class LiveFleet implements Fleet, FleetControl {
         },
       });
       this.#dispatch(event(ticket));
+      // Most are answered by now: only who waits is listened to.
+      if (this.#pending.has(ticket)) signal?.addEventListener('abort', leave, { once: true });
     });
   }
 

@@ -111,7 +111,7 @@ const admit = (context: RouteContext, request: FastifyRequest, browserHosts: rea
 const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOptions): void => {
   const budget = new BodyBudget(options.bodyBytesMax * bodiesMax);
   const fallback = context.dialects['/v1/messages'];
-  app.addHook('onRequest', async (request, reply) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const record = context.recordOf(request);
     const route = routeOf(request);
     record.inference = route?.dialect !== undefined && route.dialect.upstreamPath !== '/tokenize';
@@ -132,6 +132,7 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
       if (route?.access !== 'open') context.running.refuseWhenDraining();
     }
     if (route?.dialect !== undefined) reply.raw.once('close', context.running.arrive());
+    done();
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request: FastifyRequest) =>

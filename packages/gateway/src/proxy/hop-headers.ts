@@ -2,7 +2,7 @@
  * Headers across the gateway, after RFC 9110 §7.6: what belongs to one connection stays on it, `Via` grows by our
  * name, and nothing that identifies the client's key is ever sent on.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { callerHeaders, CortexError } from '@cortex/core';
 
@@ -78,10 +78,7 @@ export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIde
   if (identity.caller !== undefined) {
     const { clientId, priority } = identity.caller;
     // The node has to tell clients apart, and needs to know none of them.
-    headers[callerHeaders.client] = createHash('sha256')
-      .update(`${identity.via} ${clientId}`)
-      .digest('hex')
-      .slice(0, 32);
+    headers[callerHeaders.client] = hash('sha256', `${identity.via} ${clientId}`, 'hex').slice(0, 32);
     headers[callerHeaders.priority] = String(priority);
   }
   headers['via'] = before === '' ? `1.1 ${identity.via}` : `${before}, 1.1 ${identity.via}`;
