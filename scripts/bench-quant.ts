@@ -1,6 +1,7 @@
 /**
  * `npm run bench quant -- [DIR]`: what each number type of the weights costs in exactness and spares in memory, on the
- * fixture and on the bundled model (or on the checkpoint DIR, by its samples). Everything beside f32 on the CPU.
+ * fixture and on the bundled model (or on the checkpoint DIR, by its samples), and how many questions the bundled model
+ * still answers right. Everything beside f32 on the CPU.
  */
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -9,16 +10,19 @@ import { quantNames } from '@cortex/core';
 import { openDevice } from '../packages/neuron/src/model/device-host.ts';
 import { quantErrors, type QuantProbe } from '../packages/neuron/src/verify/quant-error.ts';
 import { referenceProbes, sampleProbes } from '../packages/neuron/src/verify/quant-probes.ts';
+import { rightAnswers } from './bench-quant/right-answers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const types = quantNames.filter((name) => name !== 'auto' && name !== 'f32');
+const kvTypes = ['f16', 'q8_0'] as const;
 
 const report = async (title: string, dir: string, probes: readonly QuantProbe[]): Promise<void> => {
   const nScored = probes.reduce((sum, { ids, firstScored }) => sum + ids.length - firstScored, 0);
   console.log(`${title}: ${probes.length} prompts, ${nScored} predictions`);
-  console.log('  type      MiB  load ms   max |Δ|    cosine   KL (nats)   NLL gap  same top');
+  console.log('  type       MiB  load ms   max |Δ|    cosine   KL (nats)   NLL gap  same top');
   using host = openDevice({ index: 0, threads: availableParallelism() });
-  for await (const error of quantErrors(host, dir, probes, types)) {
+  const each = [...types.map((weightType) => ({ weightType })), ...kvTypes.map((kvCacheType) => ({ kvCacheType }))];
+  for await (const error of quantErrors(host, dir, probes, each)) {
     const cells = [
       (error.bytes / 2 ** 20).toFixed(1).padStart(6),
       error.loadMs.toFixed(0).padStart(8),
@@ -28,7 +32,22 @@ const report = async (title: string, dir: string, probes: readonly QuantProbe[])
       error.nllGap.toFixed(4).padStart(9),
       `${(100 * error.sameTop).toFixed(1)} %`.padStart(9),
     ];
-    console.log(`  ${error.type.padEnd(6)}${cells.join(' ')}`);
+    const name = error.weightType === 'f32' ? `kv ${error.kvCacheType}` : error.weightType;
+    console.log(`  ${name.padEnd(7)}${cells.join(' ')}`);
+  }
+};
+
+const percent = (share: number | undefined): string => `${(100 * (share ?? NaN)).toFixed(0)} %`.padStart(7);
+
+const reportAnswers = async (): Promise<void> => {
+  console.log('shapes-vl: questions about 60 pictures of each kind answered right');
+  let heads: readonly string[] | null = null;
+  for await (const { type, right } of rightAnswers(`${root}models`, 'shapes-vl', ['f32', ...types])) {
+    if (heads === null) {
+      heads = Object.keys(right);
+      console.log(`  type  ${heads.map((kind) => kind.padStart(7)).join('')}`);
+    }
+    console.log(`  ${type.padEnd(6)}${heads.map((kind) => percent(right[kind])).join('')}`);
   }
 };
 
@@ -39,4 +58,5 @@ export const run = async ([dir]: readonly string[]): Promise<void> => {
   await report(`${model} (random weights)`, `${fixtures}/models/${model}`, await referenceProbes(fixtures, model));
   const bundled = `${root}models/shapes-vl`;
   await report('shapes-vl (questions about its samples)', bundled, await sampleProbes(bundled));
+  await reportAnswers();
 };

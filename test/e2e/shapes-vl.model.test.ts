@@ -6,77 +6,12 @@ import { randomInt } from 'node:crypto';
 import type { ChatCompletionMessageParam } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { shapesModel, startNeuronProcess, type NeuronProcess } from './neuron-process.ts';
-import {
-  colors,
-  drawGrey,
-  drawScene,
-  makeScene,
-  oneOf,
-  places,
-  randomFrom,
-  shapes,
-  type Random,
-  type Scene,
-} from './shapes-picture.ts';
+import { drawGrey, drawScene, makeScene, randomFrom, type Scene } from './shapes-picture.ts';
+import { isRight, nThingsMax, questionKinds, type Question } from './shapes-questions.ts';
 
 const seed = Number(process.env['SHAPES_SEED'] ?? randomInt(2 ** 31));
 const nPictures = 81;
-const nThingsMax = 3;
 const nRequestsAtOnce = 8;
-const numbers = ['no', 'one', 'two', 'three'] as const;
-
-interface Question {
-  readonly text: string;
-  readonly truth: string;
-  /** What may be answered: the answer must name the truth and no other of these. */
-  readonly options: readonly string[];
-}
-
-interface Kind {
-  ask(random: Random, scene: Scene): Question;
-  /** Part of the questions that one and the same answer to all could get right. */
-  readonly chance: number;
-  /** Part of the questions that the model must get right. */
-  readonly rightMin: number;
-}
-
-const kinds: Readonly<Record<'color' | 'shape' | 'count' | 'place', Kind>> = {
-  color: {
-    ask: (random, { things }) => {
-      const { shape, color } = oneOf(random, things);
-      return { text: `What color is the ${shape}?`, truth: color, options: colors };
-    },
-    chance: 1 / 7,
-    rightMin: 0.9,
-  },
-  shape: {
-    ask: (random, { things }) => {
-      const { shape, color } = oneOf(random, things);
-      return { text: `What shape is ${color}?`, truth: shape, options: shapes };
-    },
-    chance: 1 / shapes.length,
-    rightMin: 0.9,
-  },
-  count: {
-    ask: (_, { things }) => ({
-      text: 'How many shapes are there?',
-      truth: numbers[things.length]!,
-      options: numbers,
-    }),
-    chance: 1 / nThingsMax,
-    rightMin: 0.9,
-  },
-  place: {
-    ask: (random, { things }) => {
-      const { shape, place } = oneOf(random, things);
-      return { text: `Where is the ${shape}?`, truth: place, options: places };
-    },
-    chance: 1 / places.length,
-    // Its weak side, as its model card says; still several times what chance gives.
-    rightMin: 0.35,
-  },
-};
-
 let neuron: NeuronProcess;
 const pictures: { readonly scene: Scene; readonly png: Buffer }[] = [];
 const random = randomFrom(seed);
@@ -111,11 +46,6 @@ const about = (png: Buffer, text: string): ChatCompletionMessageParam[] => [
   },
 ];
 
-const isRight = (given: string, { truth, options }: Question): boolean => {
-  const named = options.filter((option) => new RegExp(`\\b${option}\\b`, 'iu').test(given));
-  return named.length === 1 && named[0] === truth;
-};
-
 interface Asked {
   readonly png: Buffer;
   readonly question: Question;
@@ -135,7 +65,7 @@ const wrongAnswers = async (asked: readonly Asked[]): Promise<string[]> => {
   return wrong;
 };
 
-describe.each(Object.entries(kinds))('a question about %s', (_, { ask, chance, rightMin }) => {
+describe.each(Object.entries(questionKinds))('a question about %s', (_, { ask, chance, rightMin }) => {
   it(`is answered right for ${100 * rightMin} % of fresh pictures`, async () => {
     const asked = pictures.map(({ scene, png }) => ({ png, question: ask(random, scene) }));
     const wrong = await wrongAnswers(asked);

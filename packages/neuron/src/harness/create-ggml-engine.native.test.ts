@@ -2,13 +2,11 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chatRequestSchema, neuronConfigSchema, type NodeModel } from '@cortex/core';
-import { pino } from 'pino';
 import { collect, newContext } from '../../test/harness-setup.ts';
+import { quietEngine } from '../../test/quiet-engine.ts';
 import { dataUri, fixtureBytes, fixtureJson, fixtureTensors } from '../../test/reference-files.ts';
 import type { Engine } from '../main.ts';
-import { ModelStore } from '../model-store/model-store.ts';
 import { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { createGgmlEngine } from './create-ggml-engine.ts';
 
 const root = fileURLToPath(new URL('../../../../fixtures/models', import.meta.url));
 const model = 'qwen3_5-vl-tiny';
@@ -35,11 +33,8 @@ const requestOf = ({ messages, images }: Case, nTokens: number): unknown => {
 
 let engine: Engine;
 beforeAll(async () => {
-  engine = await createGgmlEngine({
-    config: neuronConfigSchema.parse({ harness: { ggml: { parallel: 2, threads: 2 } } }).harness.ggml,
-    store: new ModelStore({ modelDirs: [root], hubCacheDir: '/nowhere', hub: null }),
-    log: pino({ level: 'silent' }),
-  });
+  const config = neuronConfigSchema.parse({ harness: { ggml: { parallel: 2, threads: 2 } } });
+  engine = await quietEngine(root, config.harness.ggml);
 });
 afterAll(() => engine.harness.close(0));
 

@@ -1,9 +1,9 @@
 /**
- * What a model loses by the number type of its weights: its logits on given prompts beside those of its f32 self, on
+ * What a model loses by the number types of its weights and its KV cache: its logits on given prompts beside those of its f32 self, on
  * the same device. Where a prompt ends in an answer, only the columns that foretell the answer are looked at.
  */
 import type { WeightType } from '../model/weight-types.ts';
-import type { DeviceHost, DeviceModel, ImageInput } from '../model/device-model.ts';
+import type { DeviceHost, DeviceModel, ImageInput, ModelOptions } from '../model/device-model.ts';
 import { mropePositions } from '../vision/mrope-positions.ts';
 import { differenceOf } from './compare.ts';
 
@@ -15,8 +15,13 @@ export interface QuantProbe {
   readonly firstScored: number;
 }
 
-export interface QuantError {
-  readonly type: WeightType;
+/** Number types of weights and KV cache. */
+export interface NumberTypes {
+  readonly weightType: WeightType;
+  readonly kvCacheType: ModelOptions['kvCacheType'];
+}
+
+export interface QuantError extends NumberTypes {
   readonly loadMs: number;
   readonly bytes: number;
   /** Largest difference of a logit from f32's. */
@@ -75,13 +80,13 @@ interface Loaded {
 const runWith = async (
   host: DeviceHost,
   dir: string,
-  weightType: WeightType,
+  types: NumberTypes,
   probes: readonly QuantProbe[],
 ): Promise<Loaded> => {
   const kvTokens = probes.reduce((most, { ids }) => Math.max(most, ids.length), 1);
   const startMs = performance.now();
   using model = await host.loadModel(
-    { modelId: dir, dir, weightType, kvCacheType: 'f32', contextMax: null, kvTokens, nSlots: 1, chunkMax: kvTokens },
+    { modelId: dir, dir, ...types, contextMax: null, kvTokens, nSlots: 1, chunkMax: kvTokens },
     () => {},
   );
   const loadMs = performance.now() - startMs;
@@ -89,7 +94,7 @@ const runWith = async (
   return { logits: probes.map((probe) => logitsOf(model, probe)), nLogits, loadMs, bytes };
 };
 
-const compare = (type: WeightType, got: Loaded, exact: Loaded, probes: readonly QuantProbe[]): QuantError => {
+const compare = (types: NumberTypes, got: Loaded, exact: Loaded, probes: readonly QuantProbe[]): QuantError => {
   const { nLogits } = exact;
   let [maxAbs, cosine, divergence, nllGap, nSame, n] = [0, 1, 0, 0, 0, 0];
   for (const [i, { ids, firstScored }] of probes.entries()) {
@@ -108,16 +113,31 @@ const compare = (type: WeightType, got: Loaded, exact: Loaded, probes: readonly 
     }
   }
   const { loadMs, bytes } = got;
-  return { type, loadMs, bytes, maxAbs, cosine, divergence: divergence / n, nllGap: nllGap / n, sameTop: nSame / n };
+  return {
+    ...types,
+    loadMs,
+    bytes,
+    maxAbs,
+    cosine,
+    divergence: divergence / n,
+    nllGap: nllGap / n,
+    sameTop: nSame / n,
+  };
 };
+
+/** What f32 is compared with: both in f32. */
+const exactTypes: NumberTypes = { weightType: 'f32', kvCacheType: 'f32' };
 
 /** One line for each of `types`, in their order. @param dir The checkpoint. */
 export async function* quantErrors(
   host: DeviceHost,
   dir: string,
   probes: readonly QuantProbe[],
-  types: readonly WeightType[],
+  types: readonly Partial<NumberTypes>[],
 ): AsyncGenerator<QuantError> {
-  const exact = await runWith(host, dir, 'f32', probes);
-  for (const type of types) yield compare(type, await runWith(host, dir, type, probes), exact, probes);
+  const exact = await runWith(host, dir, exactTypes, probes);
+  for (const some of types) {
+    const each = { ...exactTypes, ...some };
+    yield compare(each, await runWith(host, dir, each, probes), exact, probes);
+  }
 }
