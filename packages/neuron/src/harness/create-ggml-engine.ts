@@ -61,8 +61,11 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   const devices = await openDevices(served, guard, parts);
   const { registryIndex } = served[0] ?? { registryIndex: 0 };
   const measurer = new SizingThread(registryIndex, config);
+  const harness = new GgmlHarness({ devices, config, store, supportedModelTypes, measurer });
+  // Whoever lists the models first finds them measured.
+  void harness.models().catch(() => {});
   return {
-    harness: new GgmlHarness({ devices, config, store, supportedModelTypes, measurer }),
+    harness,
     ggml: { version: library.version, commit: library.commit },
     backends: library.backends,
     packages: enginePackages(),
