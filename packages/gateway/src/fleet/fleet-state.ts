@@ -5,7 +5,7 @@
 import { CortexError, type RouteExplanation } from '@cortex/core';
 import { circuitFailed, circuitSucceeded } from '../routing/circuit.ts';
 import { resolveIn } from '../routing/catalogue.ts';
-import { explainRefusal, explainRoute } from '../routing/explain-route.ts';
+import { explainRoute, explainUnknown } from '../routing/explain-route.ts';
 import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
 import { isPinned } from '../routing/residency.ts';
 import { applyPoll } from './apply-poll.ts';
@@ -72,10 +72,8 @@ export class FleetState {
     const data = this.#data;
     data.nowMs = nowMs;
     const modelId = resolveIn(data.topology, request.model);
-    if (modelId === null) return explainRefusal(request.model, null, modelNotFound(data.topology, request.model));
-    const error = refuseRequest(data.topology, modelId, request);
-    if (error !== null) return explainRefusal(request.model, modelId, error);
-    return explainRoute(data.placementContext(), request.model, {
+    if (modelId === null) return explainUnknown(request.model, modelNotFound(data.topology, request.model));
+    const demand = {
       modelId,
       needsVision: request.needsVision,
       tokensMin: request.tokensMin,
@@ -84,7 +82,9 @@ export class FleetState {
       arrival: data.lastTicket + 1,
       waitMs: 0,
       onlyNode: null,
-    });
+    };
+    const refusal = refuseRequest(data.topology, modelId, request);
+    return explainRoute(data.placementContext(), request.model, demand, refusal);
   }
 
   #take(event: FleetEvent): void {

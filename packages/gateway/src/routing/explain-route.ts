@@ -7,24 +7,26 @@ import type { NodeView } from './topology.ts';
 
 type Explained = Omit<RouteExplanation, 'model' | 'resolvedModel' | 'candidates'>;
 
-export const explainRefusal = (model: string, resolvedModel: string | null, error: CortexError): RouteExplanation => ({
-  model,
-  resolvedModel,
+const refused = ({ code, message }: CortexError): Explained => ({
   action: 'refuse',
   chosen: null,
   evictions: [],
+  error: { code, message },
+});
+
+/** No node is a candidate for what is no model. */
+export const explainUnknown = (model: string, error: CortexError): RouteExplanation => ({
+  model,
+  resolvedModel: null,
+  ...refused(error),
   candidates: [],
-  error: { code: error.code, message: error.message },
 });
 
 const explainPlacement = (context: PlacementContext, demand: Demand, sites: readonly Site[]): Explained => {
   const placement = decidePlacement(context, demand, sites);
   const nothing = { chosen: null, evictions: [], error: null };
   if (placement.kind === 'wait') return { ...nothing, action: 'wait' };
-  if (placement.kind === 'refuse') {
-    const { code, message } = placement.error;
-    return { ...nothing, action: 'refuse', error: { code, message } };
-  }
+  if (placement.kind === 'refuse') return refused(placement.error);
   const { node, victims, drains } = placement.site;
   const reason = drains
     ? `${demand.modelId} has waited ${Math.round(demand.waitMs / 1000)} s`
@@ -45,12 +47,18 @@ const explainPick = (pick: Pick, context: PlacementContext, demand: Demand, site
     : { ...nothing, action: 'wait', chosen: null };
 };
 
-export const explainRoute = (context: PlacementContext, model: string, demand: Demand): RouteExplanation => {
+/** @param refusal what stands against it whatever the nodes are doing, or null */
+export const explainRoute = (
+  context: PlacementContext,
+  model: string,
+  demand: Demand,
+  refusal: CortexError | null = null,
+): RouteExplanation => {
   const { topology, eviction } = context;
   const input: PickInput = { ...demand, nowMs: eviction.nowMs };
   const sites = judgeSites(context, demand);
   const pick = pickNode(topology.byModel.get(demand.modelId) ?? [], input);
-  const explained = explainPick(pick, context, demand, sites);
+  const explained = refusal === null ? explainPick(pick, context, demand, sites) : refused(refusal);
 
   const candidate = (node: NodeView, site: Site | undefined): Candidate => {
     const entry = node.models.get(demand.modelId);
