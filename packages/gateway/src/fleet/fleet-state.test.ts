@@ -782,6 +782,17 @@ describe('an operator', () => {
     expect(fleet.ending(late)).toBe('grant one');
   });
 
+  it('is told that a model is busy while it is being loaded', () => {
+    const fleet = settled([one()]);
+    const waiting = fleet.request('a');
+    expect(fleet.ending(fleet.unload('a'))).toBe('model_busy');
+    fleet.run(2000);
+    expect(fleet.ending(fleet.unload('a', 'force'))).toBe('model_busy');
+    fleet.run(8000);
+    expect(fleet.ending(waiting)).toBe('grant one');
+    expect(fleet.ending(fleet.unload('b'))).toBe('model_not_found');
+  });
+
   it('hears that an unload was lost when the node is restarted meanwhile', () => {
     const fleet = settled([one(['a'])]);
     fleet.request('a');
@@ -866,7 +877,10 @@ describe('explain', () => {
   it('explains a refusal as the request would get it', () => {
     const fleet = settled([one(['a'])]);
     const explained = fleet.state.explain({ ...ask, model: 'a', needsVision: true }, fleet.nowMs);
-    expect(explained).toMatchObject({ action: 'refuse', error: { code: 'vision_unsupported' } });
+    expect(explained).toMatchObject({ action: 'refuse', chosen: null, error: { code: 'vision_unsupported' } });
+    expect(explained.candidates).toEqual([{ node: 'one', verdict: 'rejected', reason: 'no vision' }]);
+    const long = fleet.state.explain({ ...ask, model: 'b', tokensMin: 99_000 }, fleet.nowMs);
+    expect(long.candidates).toMatchObject([{ reason: 'model not loaded; context 32768 < 99000' }]);
     expect(fleet.ending(fleet.request('a', { needsVision: true }))).toBe('vision_unsupported');
   });
 });

@@ -198,7 +198,7 @@ describe('nodes', () => {
     await expect(fleet.acquire(ask('theirs', { tokensMin: 5000 }), stays)).rejects.toMatchObject({
       code: 'context_length_exceeded',
     });
-    await expect(fleet.unload('theirs', {})).rejects.toThrow(/is only on vllm/);
+    await expect(fleet.unload('theirs', {})).rejects.toThrow(/is only on vllm, which takes no orders/);
     lease.release({ kind: 'client' });
   });
 

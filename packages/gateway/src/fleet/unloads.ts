@@ -1,6 +1,6 @@
 /** How unloads end, whoever wanted them: for another model's sake, for idleness, or by an operator's word. */
 import { CortexError } from '@cortex/core';
-import { describeModel, isKnownModel, resolveIn } from '../routing/catalogue.ts';
+import { isKnownModel, resolveIn } from '../routing/catalogue.ts';
 import { modelNotFound } from '../routing/refusals.ts';
 import { forgetLoaded } from './apply-poll.ts';
 import type { FleetEvent } from './events.ts';
@@ -95,6 +95,21 @@ const copiesOf = (data: FleetData, modelId: string, node: string | null): readon
       (node === null || record.node.name === node),
   );
 
+const heldUp = (modelId: string, { node }: ModelRecord, why: string): CortexError =>
+  new CortexError('model_busy', `'${modelId}' on ${node.name} ${why}.`, {
+    facts: { model_id: modelId, node: node.name },
+  });
+
+/** It is on its way, on engines that we may not tell anything, or nowhere. */
+const whyNoCopy = (data: FleetData, modelId: string, node: string | null): CortexError => {
+  const records = (data.byModel.get(modelId) ?? []).filter((one) => node === null || one.node.name === node);
+  const loading = records.find(({ status, operation }) => status === 'loading' || operation === 'load');
+  if (loading !== undefined) return heldUp(modelId, loading, 'is being loaded');
+  const engines = records.filter((one) => one.node.kind === 'upstream').map((one) => one.node.name);
+  const state = engines.length > 0 ? `only on ${engines.join(', ')}, which takes no orders` : 'not loaded';
+  return new CortexError('model_not_found', `'${modelId}' is ${state}${node === null ? '' : ` on ${node}`}.`);
+};
+
 const refuseUnload = (
   data: FleetData,
   { name, node, mode }: Extract<FleetEvent, { kind: 'unload' }>,
@@ -107,18 +122,10 @@ const refuseUnload = (
   const isHeld = busy !== undefined && (busy.operation !== null || busy.closingFor !== null || mode === 'refuse');
   if (isHeld) {
     const what = busy.leases > 0 ? `is serving ${busy.leases} requests` : 'is being unloaded';
-    return new CortexError('model_busy', `'${modelId}' on ${busy.node.name} ${what}.`, {
-      facts: { model_id: modelId, node: busy.node.name },
-    });
+    return heldUp(modelId, busy, what);
   }
   if (copies.length > 0) return null;
-  const state = describeModel(data.topology, modelId)?.state ?? 'not loaded';
-  const engines = (data.byModel.get(modelId) ?? []).filter((record) => record.node.kind === 'upstream');
-  if (state === 'loaded' && engines.length > 0) {
-    const names = engines.map((record) => record.node.name).join(', ');
-    return new CortexError('model_not_found', `'${modelId}' is only on ${names}, which unloads nothing for a gateway.`);
-  }
-  return new CortexError('model_not_found', `'${modelId}' is ${state}${node === null ? '' : ` on ${node}`}.`);
+  return whyNoCopy(data, modelId, node);
 };
 
 /** The node ends what runs or waits for it, as `mode` says; no new request of ours goes there meanwhile. */
