@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { BodyBudget } from './body-budget.ts';
@@ -12,8 +13,8 @@ interface Sending {
   readonly read: Promise<JsonBody>;
 }
 
-const send = (budget: BodyBudget, declared: number): Sending => {
-  const body = Object.assign(new PassThrough(), { headers: { 'content-length': String(declared) } });
+const send = (budget: BodyBudget, declared: number, more: Record<string, string> = {}): Sending => {
+  const body = Object.assign(new PassThrough(), { headers: { 'content-length': String(declared), ...more } });
   const read = readJsonBody(body as unknown as IncomingMessage, bytesMax, (bytes) => budget.take(bytes));
   read.catch(() => undefined);
   return { body, read };
@@ -33,7 +34,39 @@ const readWhole = (text: string): Promise<JsonBody> => {
   return read;
 };
 
+const readPacked = (bytes: Buffer, coding: string): Promise<JsonBody> => {
+  const { body, read } = send(new BodyBudget(bytesMax), bytes.length, { 'content-encoding': coding });
+  body.end(bytes);
+  return read;
+};
+
 describe('a body', () => {
+  it.each([
+    ['gzip', gzipSync],
+    ['GZIP', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+  ] as const)('may be compressed: %s', async (coding, pack) => {
+    const { bytes, object } = await readPacked(pack('{"a":"ü"}'), coding);
+    expect(object).toEqual({ a: 'ü' });
+    expect(bytes.toString()).toBe('{"a":"ü"}');
+  });
+
+  it('is as large as what was compressed', async () => {
+    const small = gzipSync(Buffer.alloc(64 * bytesMax, ' '));
+    expect(small.length).toBeLessThan(bytesMax / 8);
+    expect(await codeOf(readPacked(small, 'gzip'))).toBe('request_too_large');
+    expect(await codeOf(readPacked(gzipSync(Buffer.alloc(bytesMax - 7, ' ') + '{"a":1}'), 'gzip'))).toBe('read');
+  });
+
+  it('that is not what its content-encoding says, or says something else, is refused', async () => {
+    const packed = gzipSync(`{"a":"${'x'.repeat(1000)}"}`);
+    for (const bytes of [Buffer.from('{"a":1}'), packed.subarray(0, -9), packed.subarray(0, 12)])
+      await expect(readPacked(bytes, 'gzip')).rejects.toThrow(/not what its content-encoding says/);
+    await expect(readPacked(packed, 'zstd')).rejects.toThrow(/zstd/);
+    await expect(readPacked(packed, 'constructor')).rejects.toThrow(/are not taken/);
+  });
+
   it('takes of the budget what has come of it, not what it announces', async () => {
     const budget = new BodyBudget(bytesMax);
     for (let i = 0; i < 20; i += 1) send(budget, bytesMax).body.write('{');

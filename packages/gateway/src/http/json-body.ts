@@ -3,6 +3,8 @@
  * is too large is refused before a byte of it is read, one that does not say so as soon as it is.
  */
 import type { IncomingMessage } from 'node:http';
+import type { Readable, Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { CortexError } from '@cortex/core';
 import { textOf } from '../proxy/utf8.ts';
 import type { JsonObject } from '../translate/contract.ts';
@@ -39,17 +41,40 @@ const parseObject = (bytes: Buffer): JsonObject => {
   throw new CortexError('invalid_request', 'the body is not a JSON object');
 };
 
+/** What a body may be compressed with. */
+const decoders: ReadonlyMap<string, () => Transform> = new Map([
+  ['gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
+
+/** Its bytes as they were before they were compressed. @throws CortexError `invalid_request` */
+const plainBytesOf = (request: IncomingMessage): Readable => {
+  const coding = request.headers['content-encoding']?.toLowerCase() ?? 'identity';
+  if (coding === 'identity') return request;
+  const decoder = decoders.get(coding);
+  if (decoder !== undefined) return request.pipe(decoder());
+  const known = [...decoders.keys()].join(', ');
+  throw new CortexError('invalid_request', `bodies of content-encoding ${coding} are not taken; ${known} are`);
+};
+
+/** Limits hold for what was compressed: it is read no further than they go. */
 const readChunks = (
   request: IncomingMessage,
   bytesMax: number,
   hold: (bytes: number) => void,
 ): Promise<readonly Buffer[]> =>
   new Promise((resolve, reject) => {
+    const source = plainBytesOf(request);
     const chunks: Buffer[] = [];
     let received = 0;
     const refuse = (error: unknown): void => {
       // What is left of a refused body is read and dropped, so that the answer can be received.
-      request.off('data', take);
+      source.off('data', take);
+      if (source !== request) {
+        request.unpipe();
+        source.destroy();
+      }
       request.resume();
       reject(error);
     };
@@ -66,10 +91,14 @@ const readChunks = (
         refuse(error);
       }
     };
-    request.on('data', take);
-    request.once('end', () => resolve(chunks));
+    source.on('data', take);
+    source.once('end', () => resolve(chunks));
     request.once('error', (cause) =>
-      reject(new CortexError('client_closed_request', 'the client left while sending the body', { cause })),
+      refuse(new CortexError('client_closed_request', 'the client left while sending the body', { cause })),
+    );
+    if (source === request) return;
+    source.once('error', (cause) =>
+      refuse(new CortexError('invalid_request', 'the body is not what its content-encoding says', { cause })),
     );
   });
 
@@ -82,10 +111,6 @@ export const readJsonBody = async (
   bytesMax: number,
   hold: (bytes: number) => void,
 ): Promise<JsonBody> => {
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  if (encoding !== 'identity') {
-    throw new CortexError('invalid_request', `bodies of content-encoding ${encoding} are not taken; send plain JSON`);
-  }
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge(bytesMax);
   // Only what has come is held: announcing a large body and not sending it must cost the others nothing.
   const chunks = await readChunks(request, bytesMax, hold);
