@@ -1,6 +1,7 @@
 /** `npm run bench NAME`: measurements that the claims in this repository rest on. */
 
 const benches = {
+  ahead: async (args: readonly string[]) => (await import('./bench-ahead.ts')).run(args),
   devices: async (args: readonly string[]) => (await import('./bench-devices.ts')).run(args),
   engine: async () => (await import('./bench-engine.ts')).run(),
   gateway: async () => (await import('./bench-gateway.ts')).run(),

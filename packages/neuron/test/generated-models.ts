@@ -9,7 +9,15 @@ type Fill =
   | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
   | { readonly kind: 'uniform'; readonly min: number; readonly max: number }
   /** The logarithm of a uniform value. */
-  | { readonly kind: 'log_uniform'; readonly min: number; readonly max: number };
+  | { readonly kind: 'log_uniform'; readonly min: number; readonly max: number }
+  /** Those of another tensor of this shape, each row in the place of the one behind it. */
+  | {
+      readonly kind: 'row_later';
+      readonly of: string;
+      readonly fill: Exclude<Fill, { kind: 'row_later' | 'diagonal' }>;
+    }
+  /** Of a matrix: ones where row and column have one number, zeros elsewhere. */
+  | { readonly kind: 'diagonal' };
 
 export interface TensorSpec {
   readonly name: string;
@@ -446,7 +454,7 @@ export const tinyQwen35 = ({ vision, predictor = false }: VisionOption & Predict
   });
 
 /** Qwen3.5-0.8B's sizes without its tower: 0.75 G weights, 1.5 GB in BF16. */
-export const qwen35Shaped08b = (): GeneratedModel => {
+export const qwen35Shaped08b = (predictor = false): GeneratedModel => {
   const std = 0.02;
   const sizes: HybridSizes = {
     hidden: 1024,
@@ -464,6 +472,7 @@ export const qwen35Shaped08b = (): GeneratedModel => {
   };
   return hybridModel({
     vision: false,
+    predictor,
     modelType: 'qwen3_5',
     className: 'Qwen3_5',
     sizes,
@@ -471,6 +480,27 @@ export const qwen35Shaped08b = (): GeneratedModel => {
     isTied: true,
     feedForward: (prefix, hidden) => mlp(prefix, hidden, sizes.ff, std),
   });
+};
+
+/**
+ * The same sizes with a predictor, and with weights by which both know what follows: after each token comes the next of
+ * the vocabulary. The layers compute all they would otherwise, and add nothing.
+ */
+export const qwen35Counting08b = (): GeneratedModel => {
+  const { config, tensors } = qwen35Shaped08b(true);
+  const [embeds] = tensors;
+  if (embeds === undefined || embeds.fill.kind !== 'normal') throw new Error('the embedding comes first');
+  const silent = /\.(o_proj|out_proj|down_proj)\.weight$/;
+  const counting = tensors.map((spec): TensorSpec => {
+    if (spec.name === 'mtp.fc.weight') return { ...spec, fill: { kind: 'diagonal' } };
+    return silent.test(spec.name) ? { ...spec, fill: normal(0) } : spec;
+  });
+  const head: TensorSpec = {
+    ...embeds,
+    name: 'lm_head.weight',
+    fill: { kind: 'row_later', of: embeds.name, fill: embeds.fill },
+  };
+  return { config: { ...config, tie_word_embeddings: false }, tensors: [...counting, head], hasVision: false };
 };
 
 /** The same with 7 experts of which 3 are used, and a shared one; untied. */

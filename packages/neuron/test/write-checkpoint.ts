@@ -45,7 +45,21 @@ const fillNormal = (values: Float32Array, mean: number, std: number, random: Ran
  */
 const drawsMax = 262_147;
 
-const drawValues = ({ name, fill }: TensorSpec, nElements: number, seed: number): Float32Array => {
+/** The last `n` in front. */
+const rotated = (values: Float32Array, n: number): Float32Array => {
+  const result = new Float32Array(values.length);
+  result.set(values.subarray(values.length - n), 0);
+  result.set(values.subarray(0, values.length - n), n);
+  return result;
+};
+
+const drawValues = ({ name, fill, shape }: TensorSpec, nElements: number, seed: number): Float32Array => {
+  const rowLength = shape.at(-1) ?? 1;
+  if (fill.kind === 'diagonal') return new Float32Array(Math.min(rowLength + 1, nElements)).fill(1, 0, 1);
+  if (fill.kind === 'row_later') {
+    const values = drawValues({ name: fill.of, fill: fill.fill, shape }, nElements, seed);
+    return rotated(values, rowLength);
+  }
   const random = new Random(seed * 2 ** 32 + hashOf(name));
   const values = new Float32Array(Math.min(nElements, drawsMax));
   if (fill.kind === 'normal') {
