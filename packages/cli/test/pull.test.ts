@@ -80,6 +80,7 @@ describe('the progress of a pull', () => {
     const gb = 1024 ** 3;
     const progress = { file: 'model.safetensors', bytesDone: gb, bytesTotal: 4 * gb };
     expect(pullDetails(progress, gb / 10)).toBe('1 GB of 4 GB  102 MB/s  30 s left  model.safetensors');
-    expect(pullDetails(progress, 0)).toBe('1 GB of 4 GB  model.safetensors');
+    expect(pullDetails(progress, 0)).toBe('1 GB of 4 GB  0 B/s  model.safetensors');
+    expect(pullDetails(progress, null)).toBe('1 GB of 4 GB  model.safetensors');
   });
 });

@@ -8,7 +8,10 @@ import { percentText } from './quantities.ts';
 import type { Terminal } from './terminal.ts';
 
 const redrawMs = 100;
-const barWidth = 24;
+const barWidthMax = 24;
+const barWidthMin = 6;
+/** A terminal echoes `^C`, and a line that it wraps cannot be taken away again. */
+const spareColumns = 3;
 
 const clipped = (text: string, columns: number): string =>
   widthOf(text) <= columns ? text : Array.from(text).slice(0, columns).join('');
@@ -37,8 +40,11 @@ export class LiveLine {
     const nowMs = this.#now();
     if (nowMs - this.#drawnMs < redrawMs && fraction < 1) return;
     this.#drawnMs = nowMs;
-    const text = `${label}  ${bar(fraction, barWidth)}  ${percentText(fraction).padStart(5)}  ${details}`;
-    this.#terminal.write(`\r\u001B[K${clipped(text, this.#terminal.columns() - 1)}`);
+    const figures = `${percentText(fraction).padStart(5)}  ${details}`;
+    const columns = this.#terminal.columns() - spareColumns;
+    const left = columns - widthOf(label) - widthOf(figures) - 4;
+    const drawn = bar(fraction, Math.min(barWidthMax, Math.max(barWidthMin, left)));
+    this.#terminal.write(`\r\u001B[K${clipped(`${label}  ${drawn}  ${figures}`, columns)}`);
     this.#shown = true;
   }
 

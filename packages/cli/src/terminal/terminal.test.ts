@@ -133,7 +133,8 @@ describe('a line of progress', () => {
     const drawn = terminal.text().split('\r\u001B[K');
     expect(drawn[1]).toBe(`x  ${bar(0.5, 24)}   50 %  half`);
     expect(drawn).toHaveLength(4);
-    expect(drawn[2]).toHaveLength(79);
+    expect(drawn[2]).toHaveLength(77);
+    expect(drawn[2]).toContain(`x  ${bar(1, 6)}  100 %  ddd`);
     expect(drawn[3]).toBe('');
   });
 
