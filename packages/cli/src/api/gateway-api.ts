@@ -1,5 +1,5 @@
 /** The gateway as the commands use it. It is trusted to answer as its types say, once it has shown to be a gateway. */
-import { CortexError, type CatalogueModel, type ChatRequest, type FleetSnapshot } from '@cortex/core';
+import { CortexError, type CatalogueModel, type ChatRequest, type ErrorCode, type FleetSnapshot } from '@cortex/core';
 import { chatEvents, type ChatEvent } from './chat-events.ts';
 import { callFor, callJson, type Endpoint } from './http-call.ts';
 
@@ -7,6 +7,12 @@ interface UnloadOptions {
   readonly node?: string;
   readonly mode: 'refuse' | 'wait' | 'force';
 }
+
+/** What to do about a failure, behind its own words. */
+const advices: Partial<Record<ErrorCode, string>> = {
+  upstream_disconnected: '\nStart one with: cortex up. One elsewhere is named by --url or CORTEX_URL.',
+  invalid_api_key: ' (give a key with --api-key or CORTEX_API_KEY)',
+};
 
 const has = (body: unknown, name: string): boolean => typeof body === 'object' && body !== null && name in body;
 
@@ -80,9 +86,10 @@ export class GatewayApi {
     try {
       return await ask();
     } catch (thrown) {
-      if (!(thrown instanceof CortexError) || thrown.code !== 'upstream_disconnected') throw thrown;
-      const advice = 'Start one with: cortex up. One elsewhere is named by --url or CORTEX_URL.';
-      throw new CortexError(thrown.code, `${thrown.message}\n${advice}`, { cause: thrown.cause });
+      if (!(thrown instanceof CortexError)) throw thrown;
+      const advice = advices[thrown.code];
+      if (advice === undefined) throw thrown;
+      throw new CortexError(thrown.code, `${thrown.message}${advice}`, { cause: thrown.cause });
     }
   }
 }

@@ -93,9 +93,7 @@ export const callFor = async (endpoint: Endpoint, call: Call): Promise<IncomingM
     const response = await send(endpoint, call);
     const status = response.statusCode ?? 0;
     if (status < 400) return response;
-    const error = errorOf(parseJson(await readText(response)), `${call.path} answered ${status}`);
-    if (status !== 401) throw error;
-    throw new CortexError(error.code, `${error.message} (give a key with --api-key or CORTEX_API_KEY)`);
+    throw errorOf(parseJson(await readText(response)), `${call.path} answered ${status}`);
   } catch (thrown) {
     throw failure(endpoint, thrown, call.signal);
   }

@@ -48,7 +48,9 @@ const ggmlFindings = ({ packages, result }: EngineFacts): readonly Finding[] => 
   const { probe } = result;
   const text = `ggml ${probe.ggmlVersion} of ${probe.packageName}, backends ${probe.backends.join(', ')}`;
   const devices = probe.devices.map((device): Finding => {
-    const memory = `${megabytesText(device.memoryFreeMb)} free of ${megabytesText(device.memoryTotalMb)}`;
+    const total = megabytesText(device.memoryTotalMb);
+    // Of the host's memory ggml calls all of it free.
+    const memory = device.backend === 'cpu' ? total : `${megabytesText(device.memoryFreeMb)} free of ${total}`;
     return device.served
       ? { level: 'ok', subject: 'device', text: `${device.backend}: ${device.name}, ${memory}` }
       : { level: 'note', subject: 'device', text: `${device.backend}: ${device.name}, left aside for the faster ones` };

@@ -1,8 +1,12 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { GatewayConfig } from '@cortex/gateway';
 import { describe, expect, it } from 'vitest';
 import { recordedTerminal } from '../../test/recorded-terminal.ts';
 import { engineFindings, type EngineFacts } from './engine-findings.ts';
 import { findingLines } from './finding.ts';
 import { nodeFinding } from './host-findings.ts';
+import { neuronFindings } from './node-findings.ts';
 
 const base = '@node-llama-cpp/linux-x64';
 const cpu = { name: 'EPYC', backend: 'cpu', memoryTotalMb: 2048, memoryFreeMb: 1024, served: true };
@@ -39,7 +43,7 @@ describe('the doctor, of the engine', () => {
     expect(badOnes({})).toEqual([]);
     expect(engineFindings(facts({})).map(({ text }) => text)).toEqual([
       `ggml 0.25.1 of ${base}, backends CPU`,
-      'cpu: EPYC, 1 GB free of 2 GB',
+      'cpu: EPYC, 2 GB',
       'no NVIDIA GPU: nvidia-smi is not installed',
       'none found: models run on the CPU',
     ]);
@@ -85,6 +89,26 @@ describe('the doctor, of Node', () => {
       'ok',
       'ok',
     ]);
+  });
+});
+
+describe('the doctor, of neurons', () => {
+  it('knows one that is not there from one that wants another token and from something else', async () => {
+    const answers = { '/a/health': [401, '{"error":{"code":"invalid_api_key","message":"the token is not right"}}'] };
+    const server = createServer((request, response) => {
+      const [status, body] = Object.entries(answers).find(([path]) => path === request.url)?.[1] ?? [404, 'no'];
+      response.writeHead(Number(status)).end(body);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const neurons = [`${url}/a`, `${url}/b`, 'http://127.0.0.1:1'].map((endpoint) => ({ name: 'desk', endpoint }));
+    const config = { cortex: { neurons, gateway: {} } } as unknown as GatewayConfig;
+    const [token, other, none] = await neuronFindings(config);
+    server.close();
+    expect(token).toMatchObject({ level: 'broken', remedy: expect.stringContaining('neuron_token') });
+    expect(token?.text).toBe(`desk (${url}/a): the token is not right`);
+    expect(other?.remedy).toMatch(/no neuron: look at its endpoint/);
+    expect(none?.remedy).toMatch(/^start it there .* let 127\.0\.0\.1:1 through its firewall$/);
   });
 });
 

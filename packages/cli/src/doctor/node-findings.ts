@@ -13,6 +13,17 @@ const why = (thrown: unknown): string =>
     ? `no answer within ${patienceMs / 1000} s`
     : CortexError.from(thrown).message;
 
+/** By what came instead of an answer: nothing, a refusal, or something that no neuron says. */
+const remedyFor = (thrown: unknown, url: string): string => {
+  const { hostname, port } = new URL(url);
+  const code = thrown instanceof CortexError ? thrown.code : null;
+  if (code === 'invalid_api_key' || code === 'forbidden')
+    return 'neuron_token in cortex.toml has to be the secret whose hash stands as token in its neuron.toml';
+  if (code === 'upstream_error' || code === 'not_found')
+    return 'that is no neuron: look at its endpoint in cortex.toml';
+  return `start it there (neuron serve --port ${port}), and let ${hostname}:${port} through its firewall`;
+};
+
 const neuronFinding = async (name: string, url: string, apiKey: string | undefined): Promise<Finding> => {
   const subject = 'neuron';
   const startedMs = performance.now();
@@ -25,9 +36,7 @@ const neuronFinding = async (name: string, url: string, apiKey: string | undefin
     const text = `${name} (${url}): ${counted(poisoned.length, 'device')} out of service: ${poisoned[0]?.poisoned_reason ?? '?'}`;
     return { level: 'broken', subject, text, remedy: 'restart that neuron; if it happens again, look at its log' };
   } catch (thrown) {
-    const { hostname, port } = new URL(url);
-    const remedy = `start it there (neuron serve --port ${port}), and let ${hostname}:${port} through its firewall`;
-    return { level: 'broken', subject, text: `${name}: ${why(thrown)}`, remedy };
+    return { level: 'broken', subject, text: `${name} (${url}): ${why(thrown)}`, remedy: remedyFor(thrown, url) };
   }
 };
 
