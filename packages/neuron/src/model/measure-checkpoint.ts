@@ -1,11 +1,13 @@
 /** What a checkpoint on disk would need of a device, by the plan that a load makes. Nothing is allocated there. */
 import type { Device } from '@cortex/ggml';
 import { archOf } from '../arch/registry.ts';
+import { forDrafts } from './device-host.ts';
 import type { ModelOptions } from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { measureNeeds } from './memory-needs.ts';
 import { cellAlignment, type MeasuredNeeds } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
+import { roundUp } from './step-inputs.ts';
 import { planWeights } from './weight-plan.ts';
 
 export type MeasureOptions = Pick<ModelOptions, 'dir' | 'weightType' | 'kvCacheType' | 'nSlots' | 'chunkMax'> & {
@@ -13,13 +15,16 @@ export type MeasureOptions = Pick<ModelOptions, 'dir' | 'weightType' | 'kvCacheT
   readonly patchesMax: number;
 };
 
-/** Contexts that graphs are measured for besides the model's own. */
-const contexts = [cellAlignment, 4096] as const;
+/** Contexts that graphs are measured for: chunks grow with them up to their own maximum, masks for ever. */
+const contextsFor = (chunkMax: number, contextMax: number): readonly number[] => {
+  const between = [cellAlignment, roundUp(chunkMax, cellAlignment), 4096].filter((tokens) => tokens < contextMax);
+  return [...new Set([...between, contextMax])].toSorted((a, b) => a - b);
+};
 
 /** @throws CortexError `model_load_failed`, `unsupported_parameter` for what a load would refuse. */
 export const measureCheckpoint = async (device: Device, options: MeasureOptions): Promise<MeasuredNeeds> => {
   using checkpoint = await openCheckpoint(options.dir);
-  const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+  const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
   const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
   const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device });
   const kvType = kvTypeFor(device, arch.caches, options.kvCacheType);
@@ -32,9 +37,6 @@ export const measureCheckpoint = async (device: Device, options: MeasureOptions)
     ...fixed,
     mappedBytes: mapped.reduce((sum, nBytes) => sum + nBytes, 0),
     contextMax,
-    compute: [...contexts.filter((tokens) => tokens < contextMax), contextMax].map((tokens) => ({
-      tokens,
-      bytes: computeBytes(tokens),
-    })),
+    compute: contextsFor(options.chunkMax, contextMax).map((tokens) => ({ tokens, bytes: computeBytes(tokens) })),
   };
 };

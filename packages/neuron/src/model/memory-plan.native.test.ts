@@ -2,17 +2,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openLibrary, tensorTypes } from '@cortex/ggml';
+import { openLibrary } from '@cortex/ggml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe } from '../../test/generated-models.ts';
 import { writeCheckpoint } from '../../test/write-checkpoint.ts';
-import { archOf } from '../arch/registry.ts';
-import { forDrafts, openDevice } from './device-host.ts';
+import { openDevice } from './device-host.ts';
 import type { DeviceHost, DeviceModel, ModelOptions } from './device-model.ts';
-import { measureNeeds } from './memory-needs.ts';
-import { planMemory, totalBytes } from './memory-plan.ts';
-import { openCheckpoint } from './open-checkpoint.ts';
-import { planWeights } from './weight-plan.ts';
+import { measureCheckpoint } from './measure-checkpoint.ts';
+import { needsFrom, planMemory, totalBytes } from './memory-plan.ts';
 
 const device = openLibrary().devices.find(({ type }) => type === 'cpu');
 if (device === undefined) throw new Error('ggml finds no CPU');
@@ -34,17 +31,10 @@ const optionsOf = (dir: string, rest: Partial<ModelOptions> = {}): ModelOptions 
   ...rest,
 });
 
-const planned = async (options: ModelOptions): Promise<number> => {
-  using checkpoint = await openCheckpoint(options.dir);
-  const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
-  const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
-  const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device });
-  const { chunkMax, draftMax = 0, patchesMax = 0 } = options;
-  const { f16: kvType } = tensorTypes;
-  const sizes = { chunkMax, draftMax, patchesMax, nSlots, nStates: nSlots + 1 };
-  const needs = measureNeeds({ device, arch, plans, kvType, ...sizes });
-  const { plan } = planMemory(needs, { freeBytes: 2 ** 40, contextMax: 2048, kvTokens: 4096, nSlots, kvShare: 1 });
-  return totalBytes(plan.parts);
+const planned = async ({ draftMax = 0, patchesMax = 0, ...options }: ModelOptions): Promise<number> => {
+  const measured = await measureCheckpoint(device, { ...options, draftMax, patchesMax });
+  const limits = { freeBytes: 2 ** 40, contextMax: 2048, kvTokens: 4096, nSlots, kvShare: 1 };
+  return totalBytes(planMemory(needsFrom(measured), limits).plan.parts);
 };
 
 /** Everything that the plan has room for at once: full batches, long chunks, the largest image. */
