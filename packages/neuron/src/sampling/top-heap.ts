@@ -2,7 +2,7 @@
  * The k largest logits of a vocabulary in one pass, without sorting it: a bounded min-heap whose root is the
  * smallest one kept. Among equal logits the lower id wins, so the result does not depend on the heap's history.
  */
-import { notFinite } from './argmax.ts';
+import { nextAbove, notFinite } from './argmax.ts';
 
 export class TopHeap {
   #values = new Float32Array(64);
@@ -29,10 +29,12 @@ export class TopHeap {
     }
     this.length = 0;
     let threshold = -Infinity;
-    for (let id = 0; id < nVocab; id++) {
+    for (
+      let id = nextAbove(logits, 0, nVocab, threshold);
+      id < nVocab;
+      id = nextAbove(logits, id + 1, nVocab, threshold)
+    ) {
       const value = logits[id] ?? -Infinity;
-      if (value <= threshold) continue;
-      // NaN compares false with everything, so it arrives here too.
       if (!(value < Infinity)) throw notFinite(id, value);
       if (this.length < k) {
         this.#siftUp(this.length++, value, id);
