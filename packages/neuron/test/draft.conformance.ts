@@ -71,6 +71,17 @@ export const itTakesDraftsBack = (
     expect(distance(model().decode([{ sequence, id: ids()[at]! }]), wanted[at]!)).toBeLessThan(tolerance);
   });
 
+  it('goes on from parts of many drafts, one after the other', () => {
+    using sequence = opened(model());
+    start(sequence);
+    const wanted = straight();
+    for (let at = 0; at < 36; at += 3) {
+      const logits = model().draft(sequence, Int32Array.of(...ids().slice(at, at + 3), wrong, wrong));
+      expect(distance(logits.slice(2 * model().nLogits, 3 * model().nLogits), wanted[at + 2]!)).toBeLessThan(tolerance);
+      model().keep(sequence, 3);
+    }
+  });
+
   it('joins a batch, and is saved and copied, as if its drafts had never been', () => {
     using sequence = opened(model());
     using other = opened(model());

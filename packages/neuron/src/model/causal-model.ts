@@ -1,6 +1,6 @@
 /**
  * A language model on a device, with its caches and, if it has one, its vision tower. Each forward pass becomes a
- * graph; the graph of a decode step is kept as long as the next step has the same shape.
+ * graph; those of decode steps and drafts are kept for the next ones of the same shape.
  */
 import { CortexError } from '@cortex/core';
 import { GraphAllocator, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
@@ -15,14 +15,16 @@ import type {
   VisionPrompt,
 } from './device-model.ts';
 import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
+import type { LargestSteps } from './memory-needs.ts';
 import { cellAlignment } from './memory-plan.ts';
+import { KeptSteps } from './kept-steps.ts';
 import { PredictorSteps } from './predictor-steps.ts';
 import { PrefixCopies } from './prefix-copies.ts';
 import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
 import { spliceRuns } from './splice-runs.ts';
 import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
-import { stepKey, TextStep, type StepShape, type StepSplice } from './text-step.ts';
+import { TextStep, type StepShape, type StepSplice } from './text-step.ts';
 import type { Weights } from './weights.ts';
 
 export interface CausalModelParts {
@@ -39,6 +41,8 @@ export interface CausalModelParts {
   readonly stateBytes: number;
   /** A slot beyond those of sequences, for states that may be thrown away; null where nothing is drafted. */
   readonly spareSlot: number | null;
+  /** Guesses in a draft, at most. */
+  readonly draftMax: number;
   /** f32 position table of the tower; null without one. */
   readonly positionTable: Float32Array | null;
 }
@@ -77,13 +81,13 @@ export class CausalModel implements DeviceModel {
   readonly #predictor: PredictorSteps | null;
   readonly #rooms: SequenceRooms;
   readonly #allocator: GraphAllocator;
-  /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graph. */
+  /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graphs. */
   readonly #decodeAllocator: GraphAllocator;
+  readonly #keptSteps: KeptSteps;
   #spareSlot: number | null;
   /** Final hidden states of the last step's outputs; null without a predictor. */
   #hidden: Float32Array | null = null;
   #draft: Draft | null = null;
-  #decodeStep: { readonly key: string; readonly step: TextStep } | null = null;
 
   constructor(parts: CausalModelParts) {
     const { arch, backend, bufferType, weights } = parts;
@@ -99,6 +103,7 @@ export class CausalModel implements DeviceModel {
     this.#rooms = new SequenceRooms(parts.kvTokens, cellAlignment, parts.nSlots);
     this.#allocator = new GraphAllocator(native, bufferType);
     this.#decodeAllocator = new GraphAllocator(native, bufferType);
+    this.#keptSteps = new KeptSteps(this.#decodeAllocator, (shape) => this.#build(shape));
     const { caches, kvBytesPerToken, stateBytes } = parts;
     const [allocator, rooms] = [this.#allocator, this.#rooms];
     const settle = (sequence: Sequence): void => this.#settle(sequence);
@@ -129,9 +134,9 @@ export class CausalModel implements DeviceModel {
   }
 
   /** Takes the memory that steps of these shapes need, so that none can run out of it. @throws OutOfMemoryError. */
-  reserve({ chunks, decode }: { readonly chunks: readonly StepShape[]; readonly decode: StepShape }): void {
-    for (const shape of chunks) this.#reserve(this.#allocator, shape);
-    this.#reserve(this.#decodeAllocator, decode);
+  reserve({ chunk, kept }: LargestSteps): void {
+    this.#reserve(this.#allocator, chunk);
+    for (const shape of kept) this.#reserve(this.#decodeAllocator, shape);
     this.#predictor?.reserve(this.contextMax);
   }
 
@@ -211,6 +216,8 @@ export class CausalModel implements DeviceModel {
     const spareSlot = this.#spareSlot;
     if (spareSlot === null) throw new Error('the model was loaded for no drafts');
     own.checkStep(own.nPast, ids.length);
+    // Each step computes these again: a pass for them alone is worth it before they are many.
+    if (own.behind.length > this.#parts.draftMax) this.#settle(own);
     const { nPast, behind, hidden, hiddenBefore } = own;
     const all = [...behind, ...ids];
     const rows = [{ sequence: own, from: nPast - behind.length, ids: Int32Array.from(all), slotAfter: spareSlot }];
@@ -286,8 +293,7 @@ export class CausalModel implements DeviceModel {
       output: output === 'none' || output === 'hidden' ? output : 'columns',
       nOutputs,
     };
-    const isDecode = nTokens === 1 && splices.length === 0;
-    if (isDecode) return this.#compute(this.#decodeGraph(shape), shape, rows, positions);
+    if (this.#isKept(shape)) return this.#compute(this.#keptSteps.get(shape), shape, rows, positions);
     using step = this.#build(shape);
     step.allocate(this.#allocator);
     return this.#compute(step, shape, rows, positions);
@@ -303,14 +309,11 @@ export class CausalModel implements DeviceModel {
     );
   }
 
-  #decodeGraph(shape: StepShape): TextStep {
-    const key = stepKey(shape);
-    if (this.#decodeStep?.key === key) return this.#decodeStep.step;
-    this.#dropDecodeStep();
-    const step = this.#build(shape);
-    step.allocate(this.#decodeAllocator);
-    this.#decodeStep = { key, step };
-    return step;
+  /** Whether it is no larger than what memory has been reserved for to keep: see `largestSteps`. */
+  #isKept({ nTokens, rows, splices, nOutputs }: StepShape): boolean {
+    if (splices.length > 0) return false;
+    const { draftMax } = this.#parts;
+    return nTokens === 1 || (rows.length === 1 && nTokens <= 2 * draftMax + 1 && nOutputs <= draftMax + 1);
   }
 
   #compute(step: TextStep, shape: StepShape, rows: readonly StepRowInput[], positions: Int32Array): Float32Array {
@@ -358,13 +361,8 @@ export class CausalModel implements DeviceModel {
     return all;
   }
 
-  #dropDecodeStep(): void {
-    this.#decodeStep?.step[Symbol.dispose]();
-    this.#decodeStep = null;
-  }
-
   [Symbol.dispose](): void {
-    this.#dropDecodeStep();
+    this.#keptSteps[Symbol.dispose]();
     this.#encoder?.[Symbol.dispose]();
     this.#predictor?.[Symbol.dispose]();
     this.#allocator[Symbol.dispose]();

@@ -113,6 +113,7 @@ class GgmlHost implements DeviceHost {
       kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
       stateBytes: stateBytesPerSlot(arch.caches),
       spareSlot: (options.draftMax ?? 0) > 0 ? options.nSlots : null,
+      draftMax: options.draftMax ?? 0,
       positionTable,
     });
     try {

@@ -152,7 +152,7 @@ export interface ModelOptions {
   readonly nSlots: number;
   /** Largest chunk that `forward` will be given. */
   readonly chunkMax: number;
-  /** Most tokens that `draft` will be given; none by default. */
+  /** Most guesses that `draft` will be given behind a token that is known; none by default. */
   readonly draftMax?: number;
   /** Patches of the largest image that `encodeImage` will be given: memory for it is kept free. None by default. */
   readonly patchesMax?: number;

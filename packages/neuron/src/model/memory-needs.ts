@@ -37,35 +37,36 @@ export interface MeasuredModel {
   readonly patchesMax: number;
 }
 
-/** The largest steps there are: a chunk at the end of a long prompt or a draft, and one token of every sequence. */
+export interface LargestSteps {
+  /** At the end of a long prompt. */
+  readonly chunk: StepShape;
+  /** Of those whose graphs are kept: one token of every sequence, and a draft. */
+  readonly kept: readonly StepShape[];
+}
+
 export const largestSteps = (
   { nSlots, chunkMax, draftMax }: Pick<MeasuredModel, 'nSlots' | 'chunkMax' | 'draftMax'>,
   contextMax: number,
-): { readonly chunks: readonly StepShape[]; readonly decode: StepShape } => {
+): LargestSteps => {
   const nCells = roundUp(contextMax, cellAlignment);
   const row = { slot: 0, slotAfter: 0, firstCell: 0, nCells };
-  const chunk = (nTokens: number, nOutputs: number): StepShape => ({
-    nTokens,
+  const ofOne = (nTokens: number, nOutputs: number): StepShape => ({
+    nTokens: Math.min(nTokens, nCells),
     rows: [row],
     splices: [],
     output: 'columns',
-    nOutputs,
+    nOutputs: Math.min(nOutputs, nCells),
   });
-  // A draft takes the tokens along that the state has yet to see: as many again at most.
-  const nDrafted = Math.min(2 * draftMax, nCells);
-  return {
-    chunks: [
-      chunk(Math.min(chunkMax, nCells), 1),
-      ...(draftMax === 0 ? [] : [chunk(nDrafted, Math.min(draftMax, nCells))]),
-    ],
-    decode: {
-      nTokens: 1,
-      rows: Array.from({ length: nSlots }, (_, slot) => ({ ...row, slot, slotAfter: slot })),
-      splices: [],
-      output: 'columns',
-      nOutputs: nSlots,
-    },
+  const decode: StepShape = {
+    nTokens: 1,
+    rows: Array.from({ length: nSlots }, (_, slot) => ({ ...row, slot, slotAfter: slot })),
+    splices: [],
+    output: 'columns',
+    nOutputs: nSlots,
   };
+  // A draft begins with a token that is known, and takes along those that the state has yet to see.
+  const draft = ofOne(2 * draftMax + 1, draftMax + 1);
+  return { chunk: ofOne(chunkMax, 1), kept: draftMax === 0 ? [decode] : [decode, draft] };
 };
 
 /** Weights and caches by name, without memory. */
@@ -152,10 +153,10 @@ export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
     stateBytes: stateBytesPerSlot(arch.caches) * nStates,
     towerBytes: fixed.towerBytes(),
     computeBytes: (contextMax) => {
-      const { chunks, decode } = largestSteps(parts, contextMax);
+      const { chunk, kept } = largestSteps(parts, contextMax);
       const nCells = roundUp(contextMax, cellAlignment);
       using model = new PlacelessModel(parts, nCells);
-      const steps = Math.max(...chunks.map((shape) => model.stepBytes(shape))) + model.stepBytes(decode);
+      const steps = model.stepBytes(chunk) + Math.max(...kept.map((shape) => model.stepBytes(shape)));
       return steps + model.predictorBytes(nCells);
     },
   };
