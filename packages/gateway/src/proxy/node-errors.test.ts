@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { CortexError } from '@cortex/core';
 import {
+  errorMemberOf,
   failsOver,
   fromAnswer,
   fromErrorMember,
@@ -32,6 +33,18 @@ describe('fromTransport', () => {
     expect(failsOver(error)).toBe(false);
     expect(outcomeOf(error).kind).toBe('client');
   });
+});
+
+describe('errorMemberOf', () => {
+  it.each([
+    [{ error: { message: 'no' } }, { message: 'no' }],
+    [{ error: 'no' }, 'no'],
+    [{ choices: [], error: null }, null],
+    [{ choices: [], error: '' }, null],
+    [{ choices: [], error: false }, null],
+    [{ choices: [] }, null],
+    ['text', null],
+  ])('of %j is %j', (body, member) => expect(errorMemberOf(body)).toEqual(member));
 });
 
 describe('fromAnswer', () => {

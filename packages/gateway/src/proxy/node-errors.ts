@@ -99,8 +99,11 @@ export const fromErrorMember = (member: unknown, status: number, node: string, r
   });
 };
 
-/** The `error` member of what should be an answer; null: it has none. */
-export const errorMemberOf = (body: unknown): unknown => (isObject(body) ? (body['error'] ?? null) : null);
+/** The `error` member of what should be an answer; null: it has none, or one that says nothing. */
+export const errorMemberOf = (body: unknown): unknown => {
+  const error = isObject(body) ? body['error'] : null;
+  return isObject(error) || (typeof error === 'string' && error !== '') ? error : null;
+};
 
 /** Null: not JSON. */
 const parse = (text: string): unknown => {
