@@ -171,6 +171,7 @@ export class FleetData {
       topology: this.topology,
       needMb: (modelId, node) => this.needMb(modelId, node),
       coolDown: (modelId, node) => this.book.coolDown(modelId, node, this.nowMs),
+      isDoubted: (modelId, node) => this.book.isDoubted(modelId, node),
       downGraceMs: this.downGraceMs,
       eviction: {
         policy: this.config.eviction,

@@ -385,6 +385,19 @@ describe('making room', () => {
     expect(fleet.loadedOn('one')).toEqual(['b', 'c']);
   });
 
+  it('waits for its turn when another gateway was quicker with memory that was free', () => {
+    const models = [a, { ...b, claimsMb: b.mb }];
+    const fleet = settled([{ name: 'one', deviceMb: [16_000], models }]);
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loading', devices: [0] });
+    const ticket = fleet.request('b');
+    fleet.run(3000);
+    expect([fleet.ending(ticket), fleet.loads.length]).toEqual(['waiting', 1]);
+    expect(fleet.notices.map(({ kind }) => kind)).toContain('load_failed');
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loaded' });
+    fleet.run(12_000);
+    expect(fleet.ending(ticket)).toBe('grant one');
+  });
+
   it('refuses when only pinned models or those of a higher class hold the memory', () => {
     const pinned = profiles({ id: 'a', pinned_on: ['one'] }, { id: 'b' });
     const fleet = settled([one(['a'])], simConfig([one()], { profiles: pinned }));

@@ -254,7 +254,7 @@ export class FleetState {
     if (node === undefined || data.closed) return;
     const wasUnseen = node.polledMs === -Infinity;
     const { changed, nowLoaded, restarted } = applyPoll(data, node, result);
-    data.book.looked(node.name, result.startedMs, (devices) => freeOn(node, devices));
+    data.book.looked(node.name, result.startedMs, (devices) => freeOn(node, devices), data.nowMs);
     if (restarted) loseWorkOn(data, node, 'the node was restarted');
     for (const record of nowLoaded) creditLoad(data, record);
     for (const plan of data.plans.values()) if (plan.node === node) pollPlan(data, plan, result.startedMs);

@@ -33,7 +33,7 @@ const serve = async (listener: RequestListener): Promise<string> => {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 };
 
-const fast: Partial<FleetConfig> = { poll: { intervalMs: 60, timeoutMs: 1000, backOffMaxMs: 100 }, tickMs: 20 };
+const fast: Partial<FleetConfig> = { poll: { intervalMs: 60, timeoutMs: 5000, backOffMaxMs: 100 }, tickMs: 20 };
 
 const live = (nodes: readonly NodeConfig[], more: Parameters<typeof simConfig>[1] = {}) => {
   const notices: FleetNotice[] = [];
@@ -81,7 +81,7 @@ describe('a lease', () => {
   });
 
   it('on a cold model waits for its load and hears how it goes', async () => {
-    const neuron = await fake({ models: [newModel('m', { load_ms: 200 })] });
+    const neuron = await fake({ models: [newModel('m', { load_ms: 600 })] });
     const { fleet, notices } = live([neuronNode('n', neuron.url)]);
     const heard: WaitProgress[] = [];
     const lease = await fleet.acquire(ask('m'), stays, (progress) => heard.push(progress));
@@ -219,7 +219,8 @@ describe('nodes', () => {
 
   it('that never answer are down after the timeout', async () => {
     const url = await serve(() => undefined);
-    const { fleet } = live([neuronNode('mute', url)]);
+    const poll = { intervalMs: 60, timeoutMs: 500, backOffMaxMs: 100 };
+    const { fleet } = live([neuronNode('mute', url)], { poll });
     await vi.waitFor(() => expect(reach(fleet, 'mute')).toBe('down'), { timeout: 4000 });
     expect(fleet.snapshot().nodes[0]?.down_reason).toContain('no answer in time');
   });

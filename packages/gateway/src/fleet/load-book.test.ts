@@ -6,7 +6,7 @@ import { LoadBook } from './load-book.ts';
 
 const book = (): LoadBook => new LoadBook({ coolDownMs: 1000, coolDownMaxMs: 5000 });
 const failed = new CortexError('model_load_failed', 'bad tensor');
-const free = (mb: number) => ({ mb, devices: [0] });
+const free = (mb: number) => ({ mb, devices: [0], evictable: true });
 const tooBig = new CortexError('insufficient_vram', 'no room');
 
 describe('estimates of load times', () => {
@@ -34,7 +34,7 @@ describe('a cool-down', () => {
     const lessons = book();
     const pauses: (number | undefined)[] = [];
     for (let i = 0; i < 5; i += 1) {
-      lessons.failed('m', 'n', failed, null, 0);
+      lessons.failed('m', 'n', failed, free(0), 0);
       pauses.push(lessons.coolDown('m', 'n', 0)?.untilMs);
     }
     expect(pauses).toEqual([1000, 2000, 4000, 5000, 5000]);
@@ -46,8 +46,8 @@ describe('a cool-down', () => {
 
   it('is lifted where an operator asks for the model by name', () => {
     const lessons = book();
-    lessons.failed('m', 'n', failed, null, 0);
-    lessons.failed('x', 'n', failed, null, 0);
+    lessons.failed('m', 'n', failed, free(0), 0);
+    lessons.failed('x', 'n', failed, free(0), 0);
     lessons.forgive('m');
     expect(lessons.coolDown('m', 'n', 0)).toBeNull();
     expect(lessons.coolDown('x', 'n', 0)).not.toBeNull();
@@ -91,8 +91,43 @@ describe('the memory to keep for a model', () => {
 
   it('is not corrected where no model could make more room', () => {
     const lessons = book();
-    lessons.failed('m', 'n', tooBig, null, 0);
+    lessons.failed('m', 'n', tooBig, { ...free(9000), evictable: false }, 0);
     expect(lessons.needMb('m', 'n', said, undefined, 0)).toBe(7000);
-    expect(lessons.coolDown('m', 'n', 0)).not.toBeNull();
+  });
+});
+
+describe('a load refused for memory that should have been free', () => {
+  const refusal = { ...free(9000), evictable: false };
+  const refused = (): LoadBook => {
+    const lessons = book();
+    lessons.failed('m', 'n', tooBig, refusal, 100);
+    return lessons;
+  };
+  const judged = (lessons: LoadBook): readonly boolean[] => [
+    lessons.isDoubted('m', 'n'),
+    lessons.coolDown('m', 'n', 200) !== null,
+  ];
+
+  it('waits for a look at the node that began later', () => {
+    const lessons = refused();
+    lessons.looked('n', 50, () => 0, 150);
+    lessons.looked('other', 150, () => 0, 150);
+    expect(judged(lessons)).toEqual([true, false]);
+  });
+
+  it('may be tried again where others have taken the memory', () => {
+    const lessons = refused();
+    lessons.looked('n', 150, () => 8999, 160);
+    expect(judged(lessons)).toEqual([false, false]);
+  });
+
+  it('cools down where the memory is as free as before, or when it happens again and again', () => {
+    const lessons = refused();
+    lessons.looked('n', 150, () => 9000, 160);
+    expect(judged(lessons)).toEqual([false, true]);
+    const often = refused();
+    often.failed('m', 'n', tooBig, refusal, 101);
+    often.failed('m', 'n', tooBig, refusal, 102);
+    expect(often.coolDown('m', 'n', 200)).not.toBeNull();
   });
 });

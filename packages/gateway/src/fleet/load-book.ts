@@ -40,10 +40,12 @@ interface Refusal {
   readonly untilMs: number;
 }
 
-/** Free memory, and on which devices. */
+/** What was free on the devices of a load, as far as was known. */
 export interface FreeMemory {
   readonly mb: number;
   readonly devices: readonly number[];
+  /** Other models could still make more. */
+  readonly evictable: boolean;
 }
 
 export interface CoolDownPolicy {
@@ -61,6 +63,8 @@ export class LoadBook {
   /** Refusals since which their node has not been looked at. */
   readonly #unseen = new Set<string>();
   readonly #failures = new Map<string, Failure>();
+  /** Loads refused for memory that should have been free: whether it is, a look at the node will tell. */
+  readonly #doubts = new Map<string, Refusal>();
 
   constructor(policy: CoolDownPolicy) {
     this.#policy = policy;
@@ -81,36 +85,62 @@ export class LoadBook {
   }
 
   /**
-   * @param evictable free memory on its devices where other models could still make more; null where nothing could.
-   * A load refused for memory then corrects the estimate, and is tried again at once while that brings it more.
+   * A load refused for memory corrects the estimate where other models could make more room, and is tried again at once
+   * while that brings it more. Where they could not, it is tried again once a look at the node has told why.
    */
-  failed(modelId: string, node: string, error: CortexError, evictable: FreeMemory | null, nowMs: number): void {
+  failed(modelId: string, node: string, error: CortexError, free: FreeMemory, nowMs: number): void {
     const key = at(modelId, node);
     const inARow = (this.#failures.get(key)?.inARow ?? 0) + 1;
-    const { coolDownMs, coolDownMaxMs } = this.#policy;
+    const { coolDownMaxMs } = this.#policy;
     const refusedMb = this.#refusedMb(key, nowMs);
-    const learns =
-      error.code === 'insufficient_vram' && evictable !== null && (refusedMb === null || evictable.mb > refusedMb);
+    const isForMemory = error.code === 'insufficient_vram';
+    const learns = isForMemory && free.evictable && (refusedMb === null || free.mb > refusedMb);
+    const refusal = { mb: free.mb, devices: free.devices, atMs: nowMs, untilMs: nowMs + coolDownMaxMs };
     if (learns) {
-      remember(this.#refused, key, { ...evictable, atMs: nowMs, untilMs: nowMs + coolDownMaxMs });
+      remember(this.#refused, key, refusal);
       // Who is refused again and again learns, whatever the looks say.
       if (inARow < doubtsMax) this.#unseen.add(key);
     }
-    const pauseMs = learns ? 0 : Math.min(coolDownMaxMs, coolDownMs * 2 ** Math.min(inARow - 1, 30));
+    const doubts = isForMemory && !free.evictable && inARow < doubtsMax;
+    if (doubts) remember(this.#doubts, key, refusal);
+    const pauseMs = learns || doubts ? 0 : this.#pauseMs(inARow);
     remember(this.#failures, key, { untilMs: nowMs + pauseMs, error, inARow });
+  }
+
+  /** It was refused for memory that should have been free, and its node has not been looked at since. */
+  isDoubted(modelId: string, node: string): boolean {
+    return this.#doubts.has(at(modelId, node));
   }
 
   /**
    * The node was looked at, from `startedMs` on: where there is less free than was thought, that is why loads were
    * refused, as when another gateway was quicker, and nothing is learnt about the models.
    */
-  looked(node: string, startedMs: number, freeMb: (devices: readonly number[]) => number): void {
+  looked(node: string, startedMs: number, freeMb: (devices: readonly number[]) => number, nowMs: number): void {
+    this.#settleDoubts(node, startedMs, freeMb, nowMs);
     for (const key of this.#unseen) {
       const refusal = this.#refused.get(key);
       if (refusal !== undefined && (!key.startsWith(at('', node)) || startedMs < refusal.atMs)) continue;
       this.#unseen.delete(key);
       if (refusal !== undefined && freeMb(refusal.devices) < refusal.mb) this.#refused.delete(key);
     }
+  }
+
+  #settleDoubts(node: string, startedMs: number, freeMb: (devices: readonly number[]) => number, nowMs: number): void {
+    for (const [key, { mb, devices, atMs }] of this.#doubts) {
+      if (!key.startsWith(at('', node)) || startedMs < atMs) continue;
+      this.#doubts.delete(key);
+      const failure = this.#failures.get(key);
+      if (failure === undefined) continue;
+      // As free as before, and yet refused: the node knows better, and shall be asked again only after a pause.
+      if (freeMb(devices) < mb) this.#failures.delete(key);
+      else remember(this.#failures, key, { ...failure, untilMs: nowMs + this.#pauseMs(failure.inARow) });
+    }
+  }
+
+  #pauseMs(inARow: number): number {
+    const { coolDownMs, coolDownMaxMs } = this.#policy;
+    return Math.min(coolDownMaxMs, coolDownMs * 2 ** Math.min(inARow - 1, 30));
   }
 
   coolDown(modelId: string, node: string, nowMs: number): CoolDown | null {

@@ -158,8 +158,8 @@ export const failPlan = (data: FleetData, plan: Plan, error: CortexError): void 
   node.freedMs = data.nowMs;
   const { devices } = fit;
   const mb = freeOn(node, devices);
-  const evictable = mostOn(node, devices) > mb ? { mb, devices } : null;
-  data.book.failed(plan.modelId, node.name, error, evictable, data.nowMs);
+  const free = { mb, devices, evictable: mostOn(node, devices) > mb };
+  data.book.failed(plan.modelId, node.name, error, free, data.nowMs);
   data.notice({ kind: 'load_failed', node: node.name, model: plan.modelId, error });
   if (node.reach === 'up') data.poll(node.name);
 };

@@ -17,6 +17,7 @@ export interface PlacementContext {
   readonly topology: Topology;
   readonly needMb: (modelId: string, node: NodeView) => number | null;
   readonly coolDown: (modelId: string, node: string) => CoolDown | null;
+  readonly isDoubted: (modelId: string, node: string) => boolean;
   readonly downGraceMs: number;
   readonly eviction: EvictionContext;
 }
@@ -38,6 +39,7 @@ const placeInput = (context: PlacementContext, demand: Demand): PlaceInput => ({
   downGraceMs: context.downGraceMs,
   needMb: (node) => context.needMb(demand.modelId, node),
   coolDown: (node) => context.coolDown(demand.modelId, node),
+  isDoubted: (node) => context.isDoubted(demand.modelId, node),
   eviction: context.eviction,
 });
 

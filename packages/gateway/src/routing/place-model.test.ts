@@ -20,6 +20,7 @@ const contextOf = (nodes: readonly NodeView[], { tables = [], coolDowns = {} }: 
     topology,
     needMb: (id, node) => node.models.get(id)?.vramNeededMb ?? topology.profiles.get(id)?.vram_mb ?? null,
     coolDown: (_, node) => coolDowns[node] ?? null,
+    isDoubted: () => false,
     downGraceMs: 4000,
     eviction: {
       policy: { strategy: 'lru', lingerMs: 500, swapAfterMs: 15_000 },

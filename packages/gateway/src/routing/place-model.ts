@@ -30,6 +30,8 @@ export interface PlaceInput {
   /** Megabytes it needs on this node; null when nobody knows. */
   readonly needMb: (node: NodeView) => number | null;
   readonly coolDown: (node: string) => CoolDown | null;
+  /** It was refused there for memory that should have been free, and the node has not been looked at since. */
+  readonly isDoubted: (node: string) => boolean;
   readonly eviction: EvictionContext;
 }
 
@@ -130,7 +132,9 @@ const withEvictions = (node: NodeView, incoming: Incoming, context: EvictionCont
     const names = eviction.victims.map((victim) => victim.id).join(', ');
     return { kind: 'place', node, ...eviction, drains, reason: `${drains ? 'drains and evicts' : 'evicts'} ${names}` };
   }
-  if (waits.length > 0 && chooseEvictions(node, incoming, movable, context) !== null)
+  // How much a model that is still loading holds is only known once it is loaded.
+  const isUnsure = movable.some((resident) => resident.status === 'loading');
+  if (waits.length > 0 && (isUnsure || chooseEvictions(node, incoming, movable, context) !== null))
     return { kind: 'later', node, reason: waits.join('; ') };
   if (node.reservations.length > 0) return { kind: 'later', node, reason: 'another model is being placed there' };
   return { kind: 'occupied', node, reason: refused.join('; ') || 'memory is held by others' };
@@ -148,6 +152,7 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
     const reason = `loading it failed (${coolDown.error.message}), tried again in ${secs} s`;
     return { kind: 'cooling', node, reason, coolDown };
   }
+  if (input.isDoubted(node.name)) return { kind: 'later', node, reason: 'refused it for memory, is being looked at' };
   const tooSmall = neverFits(node, input.profile, needMb);
   if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
   const fit = fitDevices(node, input.profile, needMb, (device) => freeMb(node, device));
