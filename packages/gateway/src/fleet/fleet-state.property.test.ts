@@ -136,17 +136,18 @@ const commandArb: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('foreign' as const), node: fc.nat(2), model, n: fc.nat(2) }) },
 );
 
-const newFleet = (world: World, timeoutMs: number): SimulatedFleet => {
+const newFleet = (world: World, timeoutMs: number, other: SimulatedFleet | null = null): SimulatedFleet => {
   const config = simConfig(world.setups, {
     profiles: world.profiles,
     eviction: { strategy: world.strategy, idleUnloadMs: world.idleUnloadMs },
     queue: { requestsMax: 12, timeoutMs },
   });
   let i = 0;
-  return new SimulatedFleet(world.setups, config, () => {
+  const latencyMs = (): number => {
     i += 1;
     return world.latencies.at(i % world.latencies.length)!;
-  });
+  };
+  return new SimulatedFleet(world.setups, config, latencyMs, other);
 };
 
 const broken = new CortexError('upstream_disconnected', 'reset');
@@ -197,18 +198,38 @@ const obey = (fleet: SimulatedFleet, world: World, command: Command): void => {
   }
 };
 
-/** All faults end, all requests end as soon as they run. */
-const comeToRest = (fleet: SimulatedFleet, world: World): void => {
-  for (const { name } of world.setups) {
-    touchNode(fleet, 'revive', name);
-    touchNode(fleet, 'repair', name);
-    touchNode(fleet, 'undrain', name);
-    for (const id of ids) fleet.setForeign(name, id, 0);
-  }
+/** As the proxy learns it: a request that did not find its model has failed for that. */
+const endRequests = (fleet: SimulatedFleet): void => {
+  for (const ticket of fleet.held()) release(fleet, ticket, fleet.isRunning(ticket) ? 'done' : 'gone');
+};
+
+/** All faults end, all requests end as soon as they run. @param fleets over the same nodes */
+const comeToRest = (world: World, ...fleets: readonly SimulatedFleet[]): void => {
+  const noForeigners = (): void => {
+    for (const { name } of world.setups) for (const id of ids) fleets[0]?.setForeign(name, id, 0);
+  };
+  for (const fleet of fleets)
+    for (const { name } of world.setups)
+      for (const what of ['revive', 'repair', 'undrain'] as const) touchNode(fleet, what, name);
+  noForeigners();
   for (let i = 0; i < 400; i += 1) {
-    for (const ticket of fleet.held()) fleet.release(ticket);
-    fleet.run(1000);
-    for (const { name } of world.setups) for (const id of ids) fleet.setForeign(name, id, 0);
+    for (const fleet of fleets) endRequests(fleet);
+    fleets[0]?.run(1000);
+    noForeigners();
+  }
+};
+
+const expectAtRest = (fleet: SimulatedFleet): void => {
+  const { data } = fleet.state;
+  for (let ticket = 1; ticket <= fleet.tickets; ticket += 1)
+    expect(fleet.endings.has(ticket), `ticket ${ticket} has ended`).toBe(true);
+  expect([data.queue.size, data.leases.size, data.plans.size, data.operations.size, data.unloads.size]).toEqual([
+    0, 0, 0, 0, 0,
+  ]);
+  for (const node of data.nodes.values()) {
+    expect(node.reservations).toEqual([]);
+    for (const record of node.models.values())
+      expect([record.leases, record.operation, record.closingFor]).toEqual([0, null, null]);
   }
 };
 
@@ -218,20 +239,25 @@ describe('the run loop, whatever happens in whatever order', () => {
       fc.property(worldArb, fc.array(commandArb, { minLength: 5, maxLength: 100, size: 'max' }), (world, commands) => {
         const fleet = newFleet(world, 120_000);
         for (const command of commands) obey(fleet, world, command);
-        comeToRest(fleet, world);
-        const { data } = fleet.state;
-        for (let ticket = 1; ticket <= fleet.tickets; ticket += 1)
-          expect(fleet.endings.has(ticket), `ticket ${ticket} has ended`).toBe(true);
-        expect([data.queue.size, data.leases.size, data.plans.size, data.operations.size, data.unloads.size]).toEqual([
-          0, 0, 0, 0, 0,
-        ]);
-        for (const node of data.nodes.values()) {
-          expect(node.reservations).toEqual([]);
-          for (const record of node.models.values())
-            expect([record.leases, record.operation, record.closingFor]).toEqual([0, null, null]);
-        }
+        comeToRest(world, fleet);
+        expectAtRest(fleet);
       }),
       { numRuns: 150 },
+    );
+  });
+
+  it('does so beside another gateway over the same nodes', { timeout: 120_000 }, () => {
+    const twoArb = fc.array(fc.tuple(fc.boolean(), commandArb), { minLength: 5, maxLength: 100, size: 'max' });
+    fc.assert(
+      fc.property(worldArb, twoArb, (world, commands) => {
+        const one = newFleet(world, 120_000);
+        const other = newFleet(world, 120_000, one);
+        for (const [isOne, command] of commands) obey(isOne ? one : other, world, command);
+        comeToRest(world, one, other);
+        expectAtRest(one);
+        expectAtRest(other);
+      }),
+      { numRuns: 60 },
     );
   });
 
@@ -260,7 +286,7 @@ describe('the run loop, whatever happens in whatever order', () => {
           for (const ticket of running) fleet.release(ticket);
           longestMs = Math.max(longestMs, waited());
         }
-        comeToRest(fleet, world);
+        comeToRest(world, fleet);
         // Each of the four models may take its turn before it is one's own: a tenure, its load, what is under way.
         expect(longestMs).toBeLessThan(ids.length * (15_000 + 8000 + 10_000));
         const codes = [...fleet.endings.values()].flatMap((end) => (end.kind === 'reject' ? [end.error.code] : []));

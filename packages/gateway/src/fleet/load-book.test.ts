@@ -96,18 +96,18 @@ describe('the memory to keep for a model', () => {
   });
 });
 
-describe('a load refused for memory that should have been free', () => {
-  const refusal = { ...free(9000), evictable: false };
-  const refused = (): LoadBook => {
-    const lessons = book();
-    lessons.failed('m', 'n', tooBig, refusal, 100);
-    return lessons;
-  };
-  const judged = (lessons: LoadBook): readonly boolean[] => [
-    lessons.isDoubted('m', 'n'),
-    lessons.coolDown('m', 'n', 200) !== null,
-  ];
+const refusal = { ...free(9000), evictable: false };
+const refused = (): LoadBook => {
+  const lessons = book();
+  lessons.failed('m', 'n', tooBig, refusal, 100);
+  return lessons;
+};
+const judged = (lessons: LoadBook): readonly boolean[] => [
+  lessons.isDoubted('m', 'n'),
+  lessons.coolDown('m', 'n', 200) !== null,
+];
 
+describe('a load refused for memory that should have been free', () => {
   it('waits for a look at the node that began later', () => {
     const lessons = refused();
     lessons.looked('n', 50, () => 0, 150);

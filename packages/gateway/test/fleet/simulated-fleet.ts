@@ -36,8 +36,8 @@ interface Copy {
   foreign: number;
   error: string | null;
   idleSinceMs: number;
-  /** An unload that lets running requests end. */
-  onIdle: (() => void) | null;
+  /** Unloads that let running requests end. */
+  onIdle: (() => void)[];
 }
 
 export interface SimNode {
@@ -49,8 +49,21 @@ export interface SimNode {
   poisoned: Set<number>;
   /** The next loads fail with this. */
   failLoads: CortexError | null;
-  polling: boolean;
-  pollAgain: boolean;
+}
+
+/** Virtual time, and what is due in it. */
+class Schedule {
+  nowMs = 0;
+  readonly tasks: Task[] = [];
+  order = 0;
+  nGateways = 0;
+}
+
+interface Held {
+  readonly copy: Copy;
+  readonly node: SimNode;
+  /** Of the process it reached; null: the model was not loaded there, whatever its gateway thought. */
+  readonly bornMs: number | null;
 }
 
 export type Ending =
@@ -104,20 +117,36 @@ export class SimulatedFleet {
   readonly notices: FleetNotice[] = [];
   readonly loads: { readonly node: string; readonly model: string; readonly atMs: number }[] = [];
   readonly unloads: { readonly node: string; readonly model: string; readonly mode: UnloadMode }[] = [];
-  nowMs = 0;
   tickets = 0;
   readonly #latencyMs: () => number;
-  readonly #tasks: Task[] = [];
-  readonly #held = new Map<number, Copy>();
-  #order = 0;
+  readonly #schedule: Schedule;
+  readonly #held = new Map<number, Held>();
+  readonly #polls = new Map<SimNode, { again: boolean }>();
 
-  constructor(setups: readonly SimNodeSetup[], config = simConfig(setups), latencyMs: () => number = () => 2) {
+  /** @param other another gateway's, over the same nodes in the same time */
+  constructor(
+    setups: readonly SimNodeSetup[],
+    config = simConfig(setups),
+    latencyMs: () => number = () => 2,
+    other: SimulatedFleet | null = null,
+  ) {
     this.config = config;
     this.#latencyMs = latencyMs;
+    this.#schedule = other === null ? new Schedule() : other.#schedule;
+    this.#schedule.nGateways += 1;
     this.state = new FleetState(config, () => 0.5);
-    for (const setup of setups) this.nodes.set(setup.name, this.#newNode(setup));
+    for (const setup of setups) this.nodes.set(setup.name, other?.node(setup.name) ?? this.#newNode(setup));
     for (const node of this.nodes.values()) this.#poll(node);
     this.#everyTick();
+  }
+
+  /** No other gateway can have changed what this one knows. */
+  get #isAlone(): boolean {
+    return this.#schedule.nGateways === 1;
+  }
+
+  get nowMs(): number {
+    return this.#schedule.nowMs;
   }
 
   node(name: string): SimNode {
@@ -164,15 +193,20 @@ export class SimulatedFleet {
   }
 
   release(ticket: number, outcome: LeaseOutcome = { kind: 'done', completionTokens: 1, decodeMs: 1 }): void {
-    const copy = this.#held.get(ticket);
+    const held = this.#held.get(ticket);
     this.#held.delete(ticket);
-    if (copy !== undefined) this.#later(this.#latencyMs() / 2, () => this.#requestEnds(copy));
+    if (held !== undefined) this.#later(this.#latencyMs() / 2, () => this.#requestEnds(held));
     this.handle({ kind: 'release', ticket, outcome });
   }
 
   /** Tickets that hold a lease. */
   held(): readonly number[] {
     return [...this.#held.keys()];
+  }
+
+  /** Its node had the model when it arrived there. */
+  isRunning(ticket: number): boolean {
+    return typeof this.#held.get(ticket)?.bornMs === 'number';
   }
 
   kill(name: string): void {
@@ -197,16 +231,17 @@ export class SimulatedFleet {
 
   /** Lets virtual time pass, everything due in between happening in its order. */
   run(ms: number): void {
+    const { tasks } = this.#schedule;
     const endMs = this.nowMs + ms;
     for (;;) {
-      this.#tasks.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-      const next = this.#tasks[0];
+      tasks.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+      const next = tasks[0];
       if (next === undefined || next.atMs > endMs) break;
-      this.#tasks.shift();
-      this.nowMs = next.atMs;
+      tasks.shift();
+      this.#schedule.nowMs = next.atMs;
       next.run();
     }
-    this.nowMs = endMs;
+    this.#schedule.nowMs = endMs;
   }
 
   ending(ticket: number): string {
@@ -244,8 +279,6 @@ export class SimulatedFleet {
       bornMs: -1_000_000,
       poisoned: new Set(),
       failLoads: null,
-      polling: false,
-      pollAgain: false,
     };
     for (const id of setup.loaded ?? []) {
       const copy = node.copies.get(id);
@@ -258,8 +291,9 @@ export class SimulatedFleet {
   }
 
   #later(ms: number, run: () => void): void {
-    this.#order += 1;
-    this.#tasks.push({ atMs: this.nowMs + ms, order: this.#order, run });
+    const { tasks } = this.#schedule;
+    this.#schedule.order += 1;
+    tasks.push({ atMs: this.nowMs + ms, order: this.#schedule.order, run });
   }
 
   #everyTick(): void {
@@ -301,24 +335,25 @@ export class SimulatedFleet {
   }
 
   #arrives(ticket: number, { target }: Grant): void {
-    const copy = this.node(target.node).copies.get(target.modelId);
+    const node = this.node(target.node);
+    const copy = node.copies.get(target.modelId);
     if (copy === undefined) throw new Error(`${target.modelId} was never on ${target.node}`);
     // A dead node's leases go on until the proxy gives them up, but nothing runs there.
-    if (copy.status === 'loaded') copy.inFlight += 1;
-    this.#held.set(ticket, copy);
+    const runs = copy.status === 'loaded';
+    if (runs) copy.inFlight += 1;
+    this.#held.set(ticket, { copy, node, bornMs: runs ? node.bornMs : null });
   }
 
-  #requestEnds(copy: Copy): void {
-    copy.inFlight = Math.max(0, copy.inFlight - 1);
+  #requestEnds({ copy, node, bornMs }: Held): void {
+    if (bornMs !== node.bornMs || !node.alive) return;
+    copy.inFlight -= 1;
     copy.idleSinceMs = this.nowMs;
     this.#whenIdle(copy);
   }
 
   #whenIdle(copy: Copy): void {
-    if (copy.inFlight + copy.foreign > 0 || copy.onIdle === null) return;
-    const { onIdle } = copy;
-    copy.onIdle = null;
-    onIdle();
+    if (copy.inFlight + copy.foreign > 0) return;
+    for (const free of copy.onIdle.splice(0)) free();
   }
 
   #startLoad({ plan, node: name, request }: Extract<FleetEffect, { kind: 'start_load' }>): void {
@@ -327,15 +362,16 @@ export class SimulatedFleet {
     const copy = node.copies.get(request.model_id);
     if (copy === undefined) throw new Error(`${request.model_id} is not on ${name}`);
     for (const other of this.nodes.values())
-      if (other.alive && other.copies.get(request.model_id)?.status === 'loading' && other.name !== name)
+      if (this.#isAlone && other.alive && other.copies.get(request.model_id)?.status === 'loading' && other !== node)
         throw new Error(`${request.model_id} is loading on ${other.name} and on ${name}`);
     const reaches = this.#connection(node);
     this.#later(this.#latencyMs(), () => {
       if (!reaches()) return this.#fail(plan, new CortexError('upstream_disconnected', 'connection refused'));
       if (node.failLoads !== null) return this.#fail(plan, node.failLoads);
       const devices = request.devices ?? [];
-      const fits = devices.every((device) => this.freeMb(node, device) >= copy.model.mb / devices.length);
-      if (!fits && copy.model.claimsMb !== undefined)
+      const isThere = copy.status === 'loading' || copy.status === 'loaded';
+      const fits = isThere || devices.every((device) => this.freeMb(node, device) >= copy.model.mb / devices.length);
+      if (!fits && (copy.model.claimsMb !== undefined || !this.#isAlone))
         return this.#fail(plan, new CortexError('insufficient_vram', 'out of memory'));
       this.#loads(node, copy, devices);
       this.#later(this.#latencyMs(), () => this.handle({ kind: 'load_accepted', plan }));
@@ -387,7 +423,7 @@ export class SimulatedFleet {
       const busy = copy.inFlight + copy.foreign > 0;
       if (busy && mode === 'refuse') return failed(new CortexError('model_busy', 'requests are running'));
       if (busy && mode === 'wait') {
-        copy.onIdle = free;
+        copy.onIdle.push(free);
         return;
       }
       copy.status = 'unloading';
@@ -397,34 +433,35 @@ export class SimulatedFleet {
 
   #checkEviction(node: SimNode, copy: Copy, purpose: string): void {
     const { id } = copy.model;
-    for (const held of this.#held.values()) if (held === copy) throw new Error(`${id} is unloaded while leased`);
-    if (node.alive && copy.status === 'loading') throw new Error(`${id} is unloaded while loading`);
+    for (const held of this.#held.values()) if (held.copy === copy) throw new Error(`${id} is unloaded while leased`);
+    if (this.#isAlone && node.alive && copy.status === 'loading') throw new Error(`${id} is unloaded while loading`);
     const profile = this.config.profiles.find((one) => one.id === id);
     const pin = this.state.data.nodes.get(node.name)?.models.get(id)?.pin ?? null;
     if (purpose === 'evict' && isPinned(profile, { pin, node })) throw new Error(`${id} is pinned and was evicted`);
   }
 
   #poll(node: SimNode): void {
-    if (node.polling) {
-      node.pollAgain = true;
+    const running = this.#polls.get(node);
+    if (running !== undefined) {
+      running.again = true;
       return;
     }
-    node.polling = true;
-    node.pollAgain = false;
+    const poll = { again: false };
+    this.#polls.set(node, poll);
     const startedMs = this.nowMs;
     this.#later(this.#latencyMs() / 3, () => {
       const models = [...node.copies.values()].map(reported);
       this.#later(this.#latencyMs() / 3, () => {
         const result = node.alive ? this.#look(node, startedMs, models) : null;
         this.#later(this.#latencyMs() / 3, () => {
-          node.polling = false;
+          this.#polls.delete(node);
           this.handle(
             result === null
               ? { kind: 'poll_failed', node: node.name, reason: 'connection refused' }
               : { kind: 'polled', node: node.name, result },
           );
-          if (node.pollAgain) this.#poll(node);
-          else if (!node.polling) this.#later(this.config.poll.intervalMs, () => this.#poll(node));
+          if (poll.again) this.#poll(node);
+          else if (!this.#polls.has(node)) this.#later(this.config.poll.intervalMs, () => this.#poll(node));
         });
       });
     });
@@ -469,7 +506,7 @@ const idleCopy = (model: SimModel, nowMs: number): Copy => ({
   foreign: 0,
   error: null,
   idleSinceMs: nowMs,
-  onIdle: null,
+  onIdle: [],
 });
 
 const reported = ({ model, status, devices, error }: Copy): NodeModel => ({
