@@ -82,10 +82,11 @@ export class ModelLoader {
   }
 
   async #need(known: KnownModel, weightType: WeightType): Promise<Pick<Need, 'bytes' | 'parts'>> {
-    if (this.#sizes === null) {
+    const measured = (await this.#sizes?.of(known, weightType)) ?? null;
+    if (measured === null) {
       return { bytes: weightBytes(known.bytes, known.facts.weightType, weightType), parts: 'its weights' };
     }
-    const least = leastParts(await this.#sizes.of(known, weightType), this.#config);
+    const least = leastParts(measured, this.#config);
     return { bytes: totalBytes(least), parts: partsText(least) };
   }
 

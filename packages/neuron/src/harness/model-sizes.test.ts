@@ -116,6 +116,14 @@ describe('a model on disk', () => {
     expect(await modelOf(ids.vision)).toMatchObject({ status: 'loaded', servable: { ok: true } });
   });
 
+  it('that could not be measured is loaded all the same: its device plans again', async () => {
+    const measurer = await start();
+    measurer.answer = new CortexError('internal_error', 'the thread ended');
+    expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: true } });
+    await setup.harness.load({ model_id: ids.vision });
+    expect(await modelOf(ids.vision)).toMatchObject({ status: 'loaded' });
+  });
+
   it('is listed by its files as long as no more is known', async () => {
     const measurer = await start();
     const gate = new AbortController();

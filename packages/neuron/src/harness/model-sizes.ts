@@ -46,6 +46,9 @@ export const expectedParts = (measured: MeasuredNeeds, config: GgmlConfig): Memo
 
 const faultsOfModels: ReadonlySet<string> = new Set(['model_load_failed', 'unsupported_parameter']);
 
+/** Any other failure says nothing about the model. */
+const isFaultOfModel = ({ code }: CortexError): boolean => faultsOfModels.has(code);
+
 interface Entry {
   readonly bytes: number;
   /** Once `size` says what was found. */
@@ -81,15 +84,21 @@ export class ModelSizes {
     );
   }
 
-  /** @throws as `ModelMeasurer.measure`. */
-  async of(model: Sized, weightType: WeightType): Promise<MeasuredNeeds> {
+  /** Null where it could not be measured: the device will. @throws CortexError why it cannot be loaded. */
+  async of(model: Sized, weightType: WeightType): Promise<MeasuredNeeds | null> {
     const { dir } = model;
     const entry = this.#entries.get(dir);
     if (entry?.bytes === model.bytes && weightType === this.#defaultType(dir)) {
       await entry.done;
       if (entry.size?.kind === 'measured') return entry.size.needs;
     }
-    return this.#measurer.measure(dir, weightType);
+    try {
+      return await this.#measurer.measure(dir, weightType);
+    } catch (thrown) {
+      const error = CortexError.from(thrown);
+      if (isFaultOfModel(error)) throw error;
+      return null;
+    }
   }
 
   close(): Promise<void> {
@@ -112,8 +121,7 @@ export class ModelSizes {
       entry.size = { kind: 'measured', needs: await this.#measurer.measure(dir, this.#defaultType(dir)) };
     } catch (thrown) {
       const error = CortexError.from(thrown);
-      // Any other failure says nothing about the model.
-      entry.size = faultsOfModels.has(error.code) ? { kind: 'broken', error } : null;
+      entry.size = isFaultOfModel(error) ? { kind: 'broken', error } : null;
       entry.validUntilMs = performance.now() + brokenKeptMs;
     }
   }
