@@ -1,22 +1,30 @@
 /**
- * `npm run bench quant -- [DIR]`: what each number type of the weights costs in exactness and spares in memory, on the
+ * `npm run bench quant -- [DIR] [--type T]…`: what each number type of the weights costs in exactness and spares in memory, on the
  * fixture and on the bundled model (or on the checkpoint DIR, by its samples), and how many questions the bundled model
  * still answers right. Everything beside f32 on the CPU.
  */
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { quantNames } from '@cortex/core';
 import { openDevice } from '../packages/neuron/src/model/device-host.ts';
 import { quantErrors, type QuantProbe } from '../packages/neuron/src/verify/quant-error.ts';
 import { referenceProbes, sampleProbes } from '../packages/neuron/src/verify/quant-probes.ts';
-import { rightAnswers } from './bench-quant/right-answers.ts';
+import { nPictures, rightAnswers } from './bench-quant/right-answers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const types = quantNames.filter((name) => name !== 'auto' && name !== 'f32');
+const allTypes = quantNames.filter((name) => name !== 'auto' && name !== 'f32');
 const kvTypes = ['f16', 'q8_0'] as const;
 
-const report = async (title: string, dir: string, probes: readonly QuantProbe[]): Promise<void> => {
+type Type = (typeof allTypes)[number];
+
+const report = async (
+  title: string,
+  dir: string,
+  probes: readonly QuantProbe[],
+  types: readonly Type[],
+): Promise<void> => {
   const nScored = probes.reduce((sum, { ids, firstScored }) => sum + ids.length - firstScored, 0);
   console.log(`${title}: ${probes.length} prompts, ${nScored} predictions`);
   console.log('  type       MiB  load ms   max |Δ|    cosine   KL (nats)   NLL gap  same top');
@@ -39,8 +47,8 @@ const report = async (title: string, dir: string, probes: readonly QuantProbe[])
 
 const percent = (share: number | undefined): string => `${(100 * (share ?? NaN)).toFixed(0)} %`.padStart(7);
 
-const reportAnswers = async (): Promise<void> => {
-  console.log('shapes-vl: questions about 60 pictures of each kind answered right');
+const reportAnswers = async (types: readonly Type[]): Promise<void> => {
+  console.log(`shapes-vl: a question of each kind about ${nPictures} pictures, answered right`);
   let heads: readonly string[] | null = null;
   for await (const { type, right } of rightAnswers(`${root}models`, 'shapes-vl', ['f32', ...types])) {
     if (heads === null) {
@@ -51,12 +59,21 @@ const reportAnswers = async (): Promise<void> => {
   }
 };
 
-export const run = async ([dir]: readonly string[]): Promise<void> => {
-  if (dir !== undefined) return report(path.basename(dir), dir, await sampleProbes(dir));
+export const run = async (args: readonly string[]): Promise<void> => {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { type: { type: 'string', multiple: true } },
+    allowPositionals: true,
+  });
+  const types = allTypes.filter((name) => values.type === undefined || values.type.includes(name));
+  if (types.length < (values.type?.length ?? 0)) throw new Error(`types are ${allTypes.join(', ')}`);
+  const [dir] = positionals;
+  if (dir !== undefined) return report(path.basename(dir), dir, await sampleProbes(dir), types);
   const fixtures = `${root}fixtures`;
   const model = 'qwen3_5-vl-tiny';
-  await report(`${model} (random weights)`, `${fixtures}/models/${model}`, await referenceProbes(fixtures, model));
+  const references = await referenceProbes(fixtures, model);
+  await report(`${model} (random weights)`, `${fixtures}/models/${model}`, references, types);
   const bundled = `${root}models/shapes-vl`;
-  await report('shapes-vl (questions about its samples)', bundled, await sampleProbes(bundled));
-  await reportAnswers();
+  await report('shapes-vl (questions about its samples)', bundled, await sampleProbes(bundled), types);
+  await reportAnswers(types);
 };
