@@ -54,8 +54,7 @@ const wave = async (edge: Edge, leaveAfter: number): Promise<readonly Stream[]> 
     while (streams.length < nStreams) {
       const i = streams.length;
       streams.push(readStream(edge, agent, i % 5 === 0 ? leaveAfter : Infinity));
-      if (streams.length % nConnecting === 0)
-        await eventually(() => edge.node.nInFlight === streams.length, waveMs / (nStreams / nConnecting));
+      if (streams.length % nConnecting === 0) await eventually(() => edge.node.nInFlight === streams.length, waveMs);
     }
     model.hold = false;
     return await Promise.all(streams);
