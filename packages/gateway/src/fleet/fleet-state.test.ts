@@ -2,6 +2,7 @@ import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import type { FleetEvent } from './events.ts';
 import { FleetState } from './fleet-state.ts';
+import { takeSnapshot } from './snapshot.ts';
 import { profiles, simConfig, SimulatedFleet, type SimNodeSetup } from '../../test/fleet/simulated-fleet.ts';
 
 const a = { id: 'a', mb: 10_000 };
@@ -847,6 +848,13 @@ describe('before the first poll', () => {
     expect([fleet.ending(known), fleet.ending(unknown)]).toEqual(['waiting', 'waiting']);
     fleet.run(100);
     expect([fleet.ending(known), fleet.ending(unknown)]).toEqual(['grant one', 'model_not_found']);
+  });
+
+  it('a name that nobody may ever know is not shown to anybody', () => {
+    const fleet = new SimulatedFleet([one(['a'])]);
+    fleet.request('made up');
+    const { queue } = takeSnapshot(fleet.state.data, fleet.nowMs);
+    expect(queue).toMatchObject({ waiting: 1, by_model: [] });
   });
 
   it('a node that stays away is waited for only a moment', () => {

@@ -7,7 +7,7 @@ import type {
   PlanSnapshot,
   QueueSnapshot,
 } from '@cortex/core';
-import { listModels } from '../routing/catalogue.ts';
+import { isKnownModel, listModels } from '../routing/catalogue.ts';
 import { freeMb } from '../routing/memory.ts';
 import { isPinned } from '../routing/residency.ts';
 import type { DeviceView } from '../routing/topology.ts';
@@ -92,13 +92,17 @@ const planSnapshot = (data: Readonly<FleetData>, plan: Plan, nowMs: number): Pla
   };
 };
 
-const queueSnapshot = ({ queue }: Readonly<FleetData>, nowMs: number): QueueSnapshot => {
+const queueSnapshot = ({ queue, topology }: Readonly<FleetData>, nowMs: number): QueueSnapshot => {
   const oldestMs = queue.all().reduce((oldest, waiter) => Math.min(oldest, waiter.enqueuedMs), nowMs);
   return {
     waiting: queue.size,
     max: queue.max,
     oldest_secs: secs(nowMs - oldestMs),
-    by_model: queue.models(nowMs).map((model) => ({ model, waiting: queue.count(model) })),
+    // Right after the start, names that nobody knows yet wait too: they may be anything, of any length.
+    by_model: queue
+      .models(nowMs)
+      .filter((model) => isKnownModel(topology, model))
+      .map((model) => ({ model, waiting: queue.count(model) })),
   };
 };
 
