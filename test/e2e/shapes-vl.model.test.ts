@@ -3,9 +3,11 @@
  * and no better than chance about a grey picture. Pictures differ from run to run; SHAPES_SEED=… draws a run's again.
  */
 import { randomInt } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
 import type { ChatCompletionMessageParam } from 'openai/resources/chat/completions';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { shapesModel, startNeuronProcess, type NeuronProcess } from './neuron-process.ts';
+import { root, shapesModel, startNeuronProcess, type NeuronProcess } from './neuron-process.ts';
 import { drawGrey, drawScene, makeScene, randomFrom, type Scene } from './shapes-picture.ts';
 import { isRight, nThingsMax, questionKinds, type Question } from './shapes-questions.ts';
 
@@ -83,6 +85,16 @@ describe.each(Object.entries(questionKinds))('a question about %s', (_, { ask, c
     const nRight = questions.filter((question) => isRight(given.get(question.text) ?? '', question)).length;
     const deviation = Math.sqrt(nPictures * chance * (1 - chance));
     expect(nRight).toBeLessThanOrEqual(nPictures * chance + 4 * deviation);
+  });
+});
+
+describe('the folder of the model', () => {
+  it('is small enough to come with the program, its samples included', () => {
+    const folder = path.join(root, 'models', shapesModel);
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => path.join(folder, file));
+    const bytes = files.map((file) => statSync(file)).reduce((sum, stat) => sum + (stat.isFile() ? stat.size : 0), 0);
+    expect(bytes).toBeGreaterThan(1e6);
+    expect(bytes).toBeLessThanOrEqual(12e6);
   });
 });
 

@@ -19,6 +19,9 @@ export class LogConsole {
   write(line: string, source: LogSource): void {
     if (!this.#open && !isUrgent(line)) return;
     const text = logLineText(line, source, this.#terminal);
-    if (text !== null) this.#terminal.line(text);
+    if (text === null) return;
+    // In the place of a line that tells how far something is; that draws itself anew below.
+    const place = !this.#open && this.#terminal.isTty ? '\r\u001B[K' : '';
+    this.#terminal.line(`${place}${text}`);
   }
 }

@@ -3,6 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { recordedTerminal } from '../../test/recorded-terminal.ts';
 import { curlExample } from './curl-example.ts';
+import { LogConsole } from './log-console.ts';
 import { isUrgent, logLineText } from './log-line.ts';
 import { restartAfter } from './restart-delay.ts';
 import { takenPorts } from './taken-ports.ts';
@@ -96,5 +97,19 @@ describe('a taken port', () => {
         { host, port: 0, flag: '--port' },
       ]),
     ).toEqual([]);
+  });
+});
+
+describe('the logs before the address is told', () => {
+  it('are warnings alone, in the place of a line that is drawn again and again', () => {
+    const terminal = recordedTerminal(true, { NO_COLOR: '1' });
+    const logs = new LogConsole(terminal);
+    terminal.write('loading  10 %');
+    logs.write('{"level":30,"time":0,"msg":"of no interest yet"}', 'neuron');
+    logs.write('{"level":50,"time":0,"msg":"a device failed"}', 'neuron');
+    expect(terminal.text()).toMatch(/^loading {2}10 %\r\u001B\[K\d\d:\d\d:\d\d {2}error .*a device failed\n$/);
+    logs.open();
+    logs.write('{"level":50,"time":0,"msg":"another"}', 'neuron');
+    expect(terminal.text().split('\r')).toHaveLength(2);
   });
 });
