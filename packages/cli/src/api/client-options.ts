@@ -10,7 +10,7 @@ export interface ClientOptions {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const urlDefault = 'http://127.0.0.1:31313';
+export const urlDefault = 'http://127.0.0.1:31313';
 
 export const withClientOptions = (command: Command): Command =>
   command

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { CortexError } from '@cortex/core';
 import type { Gateway, GatewayConfig } from '@cortex/gateway';
 import { Command, InvalidArgumentError } from 'commander';
+import { urlDefault } from '../api/client-options.ts';
 import { GatewayApi } from '../api/gateway-api.ts';
 import type { Endpoint } from '../api/http-call.ts';
 import { imagePart } from '../api/image-part.ts';
@@ -80,7 +81,8 @@ const showWayOn = (parts: CommandParts, addresses: Addresses, demo: BundledModel
   const { out } = parts;
   out.line(addressLines(addresses, out).join('\n'));
   if (demo === null) {
-    out.line('\nTalk to a model: cortex chat. Ctrl-C ends both programs.\n');
+    const at = new URL(addresses.url).port === new URL(urlDefault).port ? '' : ` --url ${addresses.url}`;
+    out.line(`\nTalk to a model: cortex chat${at}. Ctrl-C ends both programs.\n`);
     return;
   }
   const { picture, question } = demo.sample;
