@@ -11,6 +11,7 @@ beforeAll(async () => {
 afterAll(() => edge.close());
 
 const messages = [{ role: 'user' as const, content: 'hello' }];
+const words = 'w0 w1 w2 w3 w4 w5 w6 w7 ';
 
 describe('the official OpenAI client', () => {
   it('lists models and retrieves one', async () => {
@@ -26,6 +27,29 @@ describe('the official OpenAI client', () => {
     expect(response.headers.get('x-cortex-node')).toBe('a');
     expect(response.headers.get('x-cortex-cold-start')).toBe('false');
     expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+  });
+
+  it('gets a whole answer of each protocol after blank lines, and throws at an error after them', async () => {
+    const slow = await startEdge({
+      config: '[gateway]\nwhole_keepalive_secs = 0.05\n',
+      model: { first_token_ms: 150 },
+    });
+    try {
+      const patient = new OpenAI({ baseURL: `${slow.url}/v1`, apiKey: 'any', maxRetries: 0 });
+      const asked = { model: 'm', input: 'hello' };
+      const [chat, response] = await Promise.all([
+        patient.chat.completions.create({ model: 'm', messages }).withResponse(),
+        patient.responses.create(asked),
+      ]);
+      expect(chat.response.headers.get('trailer')).toContain('x-cortex-node');
+      expect([chat.data.choices[0]?.message.content, response.output_text]).toEqual([words, words]);
+      slow.node.faults.push({ kind: 'stall', after_tokens: 1 });
+      const broken = patient.chat.completions.create({ model: 'm', messages });
+      setTimeout(() => void slow.node.stop(), 200);
+      await expect(broken).rejects.toThrow(/terminated|Connection/);
+    } finally {
+      await slow.close();
+    }
   });
 
   it('streams, with and without usage', async () => {
