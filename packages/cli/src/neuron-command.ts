@@ -4,6 +4,7 @@ import { neuronVersion, readNeuronConfig, startNeuron } from '@cortex/neuron';
 import type { EngineFactory, NeuronConfigFile, NeuronEnvironment } from '@cortex/neuron';
 import { Command } from 'commander';
 import { exampleModel } from './example-model.ts';
+import { counted } from './terminal/quantities.ts';
 
 export interface NeuronCommandParts extends NeuronEnvironment {
   readonly createEngine: EngineFactory;
@@ -44,8 +45,13 @@ const serve = async (parts: NeuronCommandParts, options: ServeOptions): Promise<
 
 const checkConfig = async (parts: NeuronCommandParts, options: { readonly config?: string }): Promise<void> => {
   const { config, file } = await readFrom(parts, options);
-  const models = `${config.model_dirs.length} model dirs, ${config.default_models.length} default models`;
-  console.log(file === null ? 'there is no neuron.toml here; the defaults apply' : `${file} is fine: ${models}`);
+  const models = [
+    counted(config.model_dirs.length, 'model dir'),
+    counted(config.default_models.length, 'default model'),
+  ];
+  console.log(
+    file === null ? 'there is no neuron.toml here; the defaults apply' : `${file} is fine: ${models.join(', ')}`,
+  );
 };
 
 const configOption = ['-c, --config <file>', 'its settings (default: neuron.toml, if there is one)'] as const;

@@ -1,5 +1,6 @@
 /** Which of the ports that are wanted somebody else has, who that is, and by which flag another is chosen. */
 import { createServer } from 'node:net';
+import { CortexError } from '@cortex/core';
 import { callJson } from '../api/http-call.ts';
 
 export interface WantedPort {
@@ -18,12 +19,18 @@ const canBind = ({ host, port }: WantedPort): Promise<boolean> =>
 
 const probeMs = 1000;
 
-/** `cortex` or `neuron`, by what `/version` says; null for anything else. */
-export const whoAnswers = async (host: string, port: number): Promise<'cortex' | 'neuron' | null> => {
+/** By what `/version` says; a neuron with a token tells nobody else what it is. Null for anything else. */
+export const whoAnswers = async (
+  host: string,
+  port: number,
+): Promise<'cortex' | 'neuron' | 'program that wants a token' | null> => {
   const reachable = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   const url = `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
   const signal = AbortSignal.timeout(probeMs);
-  const version = await callJson({ url }, { method: 'GET', path: '/version', signal }).catch(() => null);
+  const version = await callJson({ url }, { method: 'GET', path: '/version', signal }).catch(
+    (thrown: unknown) => thrown,
+  );
+  if (version instanceof CortexError && version.code === 'invalid_api_key') return 'program that wants a token';
   const name = typeof version === 'object' && version !== null && 'name' in version ? version.name : null;
   return name === 'cortex' || name === 'neuron' ? name : null;
 };

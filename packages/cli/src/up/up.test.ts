@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { recordedTerminal } from '../../test/recorded-terminal.ts';
@@ -6,7 +7,7 @@ import { curlExample } from './curl-example.ts';
 import { LogConsole } from './log-console.ts';
 import { isUrgent, logLineText } from './log-line.ts';
 import { restartAfter } from './restart-delay.ts';
-import { takenPorts } from './taken-ports.ts';
+import { takenPorts, whoAnswers } from './taken-ports.ts';
 
 const paint = recordedTerminal(false);
 
@@ -97,6 +98,16 @@ describe('a taken port', () => {
         { host, port: 0, flag: '--port' },
       ]),
     ).toEqual([]);
+  });
+
+  it('is not called a stranger’s when a neuron has it that answers only with its token', async () => {
+    const refusal = '{"error":{"code":"invalid_api_key","message":"this neuron wants a token"}}';
+    const neuron = createHttpServer((_, response) => response.writeHead(401).end(refusal));
+    await new Promise<void>((resolve) => neuron.listen(0, '127.0.0.1', () => resolve()));
+    const { port } = neuron.address() as AddressInfo;
+    const who = await whoAnswers('127.0.0.1', port);
+    neuron.close();
+    expect(who).toBe('program that wants a token');
   });
 });
 
