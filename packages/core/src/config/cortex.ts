@@ -55,7 +55,7 @@ const gatewaySchema = z.strictObject({
     .min(1)
     .max(1024)
     .default(64)
-    .describe('Largest request body; images come inside it as base64.'),
+    .describe('Largest request body, as it was before it was compressed; images come inside it as base64.'),
   keepalive_secs: z
     .number()
     .min(0.05)

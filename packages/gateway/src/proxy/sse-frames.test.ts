@@ -18,6 +18,11 @@ const said = (frames: readonly SseFrame[]): unknown[] =>
     .filter((frame) => frame.data !== null || frame.comment !== null)
     .map(({ data, comment }) => ({ data, comment }));
 
+type Event = readonly [lines: readonly string[], lineEnd: string];
+
+const textOf = (events: readonly Event[]): string =>
+  events.map(([lines, end]) => lines.map((one) => one + end).join('') + end).join('');
+
 describe('SseFrames', () => {
   it('reads data, joined lines, comments and named events', () => {
     const text = 'data: {"a":1}\n\n: hello\n\nevent: x\ndata:one\ndata: two\nid: 7\n\ndata\n\n';
@@ -45,23 +50,50 @@ describe('SseFrames', () => {
     expect(frames.pendingBytes).toBe(0);
   });
 
-  it('gives the same events and the same bytes for any line ends and any split', () => {
+  describe('for any line ends and any split', () => {
     const line = fc.constantFrom('data: a', 'data: ü😀', 'data:', ': c', 'event: e', 'data: {"x":"\\n"}');
     const lineEnd = fc.constantFrom('\n', '\r\n', '\r');
-    const stream = fc
-      .array(fc.tuple(fc.array(line, { minLength: 1, maxLength: 3 }), lineEnd), { minLength: 1, maxLength: 6 })
-      .map((events) => events.map(([lines, end]) => lines.map((one) => one + end).join('') + end).join(''));
-    fc.assert(
-      fc.property(stream, fc.array(fc.nat(), { maxLength: 12 }), (text, cuts) => {
-        const bytes = Buffer.from(text);
-        const whole = read([bytes]);
-        const pieces = read(split(bytes, cuts));
-        expect(said(pieces)).toEqual(said(whole));
-        const kept = Buffer.concat(pieces.map((frame) => frame.bytes));
-        // A last lone LF of a cut CR LF may still wait for more.
-        expect(bytes.subarray(0, kept.length).equals(kept)).toBe(true);
-        expect(bytes.length - kept.length).toBeLessThanOrEqual(1);
-      }),
-    );
+    const event = fc.tuple(fc.array(line, { minLength: 1, maxLength: 3 }), lineEnd);
+    const events = fc.array(event, { minLength: 1, maxLength: 6 });
+    const cuts = fc.array(fc.nat(), { maxLength: 12 });
+
+    it('gives the same events and the same bytes', () => {
+      fc.assert(
+        fc.property(events, cuts, (all, at) => {
+          const bytes = Buffer.from(textOf(all));
+          const whole = read([bytes]);
+          const pieces = read(split(bytes, at));
+          expect(said(pieces)).toEqual(said(whole));
+          const kept = Buffer.concat(pieces.map((frame) => frame.bytes));
+          // A last lone LF of a cut CR LF may still wait for more.
+          expect(bytes.subarray(0, kept.length).equals(kept)).toBe(true);
+          expect(bytes.length - kept.length).toBeLessThanOrEqual(1);
+        }),
+      );
+    });
+
+    it('passes over a byte order mark in front', () => {
+      fc.assert(
+        fc.property(events, cuts, (all, at) => {
+          const marked = Buffer.from(`\uFEFF${textOf(all)}`);
+          expect(said(read(split(marked, at)))).toEqual(said(read([marked.subarray(3)])));
+        }),
+      );
+    });
+
+    it('has the last event as its rest where the stream ends without the empty line', () => {
+      fc.assert(
+        fc.property(events, cuts, (all, at) => {
+          const [, end] = all.at(-1) ?? [[], ''];
+          const text = textOf(all);
+          const frames = new SseFrames();
+          const ended = split(Buffer.from(text.slice(0, -end.length)), at).flatMap((chunk) => frames.push(chunk));
+          const rest = frames.rest();
+          expect(said(rest === null ? ended : [...ended, rest])).toEqual(said(read([Buffer.from(text)])));
+          expect(rest === null ? rest : read([rest.bytes])).toEqual(rest === null ? rest : [rest]);
+          expect(frames.rest()).toBeNull();
+        }),
+      );
+    });
   });
 });
