@@ -1,6 +1,7 @@
 /**
  * The engine alone against llama.cpp on the same weights: each in a process of its own, one at work at a time, in
- * turns, so that what else the machine does falls on both. Choosing the next token is left out on both sides.
+ * turns, so that what else the machine does falls on both. Choosing the next token is left out on both sides. Both compute
+ * with as many threads, and keep keys and values as llama.cpp does by itself: f16.
  */
 import { execFileSync } from 'node:child_process';
 import { EngineProcess, llamaProgram } from '../../packages/neuron/test/peer/engine-process.ts';
@@ -94,7 +95,7 @@ export const engineRuns = async (
 ): Promise<readonly Measurement[]> => {
   await using ours = EngineProcess.start(cortexProgram);
   await using theirs = EngineProcess.start(llamaProgram);
-  const size = { threads, nSequences: nStreams, nTokensMax, kvCacheType: 'auto' } as const;
+  const size = { threads, nSequences: nStreams, nTokensMax, kvCacheType: 'f16' } as const;
   await ours.open({ path: gguf, ...size });
   await theirs.open({ path: gguf, ...size });
   const samples = { ours: empty(), theirs: empty() };

@@ -29,6 +29,7 @@ export const usageOf = (promptTokens: number, completionTokens: number): Usage =
   completion_tokens: completionTokens,
   total_tokens: promptTokens + completionTokens,
   prompt_tokens_details: { cached_tokens: 1 },
+  completion_tokens_details: { accepted_prediction_tokens: 3, rejected_prediction_tokens: 2 },
 });
 
 /** Says the pieces one after the other, `pauseMs` before each, and ends as it should. */

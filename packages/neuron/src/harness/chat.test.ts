@@ -21,6 +21,8 @@ beforeAll(async () => {
 afterEach(() => {
   setup.device.script = says('');
   setup.device.nCachedTokens = 0;
+  setup.device.nDrafted = 0;
+  setup.device.nDraftedRight = 0;
 });
 afterAll(() => setup[Symbol.asyncDispose]());
 
@@ -55,6 +57,17 @@ describe('a chat answer', () => {
       total_tokens: nPrompt + nAnswer,
       prompt_tokens_details: { cached_tokens: 3, image_tokens: 0 },
       completion_tokens_details: { reasoning_tokens: 0 },
+    });
+  });
+
+  it('tells how many tokens were guessed ahead, and how many of them it came to say', async () => {
+    setup.device.script = says('Hello');
+    Object.assign(setup.device, { nDrafted: 9, nDraftedRight: 7 });
+    const { usage } = await chat(setup);
+    expect(usage.completion_tokens_details).toEqual({
+      reasoning_tokens: 0,
+      accepted_prediction_tokens: 7,
+      rejected_prediction_tokens: 2,
     });
   });
 
