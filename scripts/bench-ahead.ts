@@ -62,6 +62,9 @@ class AheadBench {
 const tokensPerSecond = (answers: readonly Answered[]): number =>
   median(answers.map(({ done }) => ((done.nGenerated - 1) * 1000) / done.decodeMs));
 
+const prefillPerSecond = (answers: readonly Answered[]): number =>
+  median(answers.map(({ done }) => (done.nPromptTokens * 1000) / done.prefillMs));
+
 const share = (answers: readonly Answered[]): number => {
   const [nRight, nDrafted] = (['nDraftedRight', 'nDrafted'] as const).map((count) =>
     answers.reduce((sum, { done }) => sum + done[count], 0),
@@ -94,6 +97,15 @@ const measure = async ({ name, gguf }: BenchModel, threads: number, nRuns: numbe
       ours: tokensPerSecond(answers.ahead),
       other: { name: 'plain', value: tokensPerSecond(answers.plain) },
       bar: kind === 'repetitive' ? { kind: 'at_least', value: 1.5 } : null,
+    });
+    if (kind === 'repetitive') continue;
+    measurements.push({
+      model: name,
+      name: `prefill of ${nPrompt} with the predictor's rows`,
+      unit: 'tok/s',
+      ours: prefillPerSecond(answers.ahead),
+      other: { name: 'without', value: prefillPerSecond(answers.plain) },
+      bar: null,
     });
   }
   await bench.end();

@@ -67,12 +67,21 @@ class PooledBytes implements Disposable {
 /** KV rows of a sequence's first tokens, block after block. */
 export class CellsOnHost extends PooledBytes implements HostCells {}
 
+/** What goes on with a sequence beside its recurrent rows. */
+export interface SequenceState {
+  readonly nPast: number;
+  readonly ropeDelta: number;
+  readonly hidden: Float32Array | null;
+}
+
 /** The recurrent rows of one slot, in one block. */
 export class StateOnHost extends PooledBytes implements SavedState {
   readonly ropeDelta: number;
+  readonly hidden: Float32Array | null;
 
-  constructor(pool: ByteBlocks, nTokens: number, ropeDelta: number, block: Uint8Array) {
-    super(pool, nTokens, [block]);
+  constructor(pool: ByteBlocks, block: Uint8Array, { nPast, ropeDelta, hidden }: SequenceState) {
+    super(pool, nPast, [block]);
     this.ropeDelta = ropeDelta;
+    this.hidden = hidden;
   }
 }

@@ -58,10 +58,9 @@ export class PrefixCopies implements KeptPrefixes {
   saveState(sequence: ModelSequence): SavedState {
     const own = ownSequence(sequence);
     this.#parts.settle(own);
-    const { slot, nPast, ropeDelta } = own;
     const block = this.#stateBlocks.take();
-    this.#parts.caches.readState(slot, block);
-    return new StateOnHost(this.#stateBlocks, nPast, ropeDelta, block);
+    this.#parts.caches.readState(own.slot, block);
+    return new StateOnHost(this.#stateBlocks, block, own);
   }
 
   toHost(cells: ParkedCells): HostCells {
@@ -112,6 +111,7 @@ export class PrefixCopies implements KeptPrefixes {
     const [block] = state.blocks;
     if (block !== undefined) this.#parts.caches.writeState(to.slot, block);
     to.ropeDelta = state.ropeDelta;
+    to.hidden = state.hidden;
   }
 }
 

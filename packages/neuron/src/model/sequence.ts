@@ -9,7 +9,7 @@ export class Sequence implements ModelSequence {
   nPast = 0;
   /** The last of them whose cells are computed but which the recurrent state does not know yet. */
   behind: readonly number[] = [];
-  /** Final hidden state of its last token, where there is a predictor to read it; null after a resumed past. */
+  /** Final hidden state of its last token, where there is a predictor to read it. */
   hidden: Float32Array | null = null;
   /** The same of the last token before those that it is behind by. */
   hiddenBefore: Float32Array | null = null;
