@@ -14,8 +14,8 @@ import { benchModel, typeNames, type BenchModel } from './bench-llama/bench-mode
 import { isReached, median, tableRow, type Measurement } from './bench-llama/measurement.ts';
 
 const nVocab = 248_320;
-const nTokens = 128;
-const nPrompt = 192;
+const nTokens = 64;
+const nPrompt = 128;
 
 /** Tokens that count up from `first`. */
 const counting = (first: number, n: number): number[] => Array.from({ length: n }, (_, i) => first + i);
