@@ -90,7 +90,9 @@ describe('SseFrames', () => {
           const ended = split(Buffer.from(text.slice(0, -end.length)), at).flatMap((chunk) => frames.push(chunk));
           const rest = frames.rest();
           expect(said(rest === null ? ended : [...ended, rest])).toEqual(said(read([Buffer.from(text)])));
-          expect(rest === null ? rest : read([rest.bytes])).toEqual(rest === null ? rest : [rest]);
+          // Its bytes are an event by themselves; a lone LF of a cut CR LF may stand before it.
+          const closed = rest === null ? [] : [rest];
+          expect(said(read(closed.map(({ bytes }) => bytes)))).toEqual(said(closed));
           expect(frames.rest()).toBeNull();
         }),
       );
