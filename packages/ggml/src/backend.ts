@@ -1,9 +1,20 @@
 /** An opened device: computes graphs. It belongs to the thread that opened it. */
 import koffi from 'koffi';
+import type { BufferType } from './buffer.ts';
 import { CpuThreads } from './cpu-threads.ts';
-import type { Device } from './device.ts';
 import type { Graph } from './graph.ts';
-import type { Pointer } from './native.ts';
+import type { Native, Pointer } from './native.ts';
+import type { DeviceType } from './types.ts';
+
+/** What a backend computes on: a device, or several as one. */
+export interface ComputeTarget {
+  readonly native: Native;
+  readonly name: string;
+  readonly type: DeviceType;
+  readonly bufferType: BufferType;
+  /** Address of a backend's optional function, or null. */
+  procAddress(name: string): Pointer | null;
+}
 
 const statusNames: Readonly<Record<string, string>> = {
   '-2': 'allocation failed',
@@ -12,13 +23,20 @@ const statusNames: Readonly<Record<string, string>> = {
 };
 
 export class Backend implements Disposable {
-  readonly device: Device;
+  readonly device: ComputeTarget;
+  readonly #isLent: boolean;
   #ptr: Pointer | null;
   #threads: CpuThreads | null = null;
 
-  constructor(device: Device, ptr: Pointer) {
+  constructor(device: ComputeTarget, ptr: Pointer, isLent = false) {
     this.device = device;
     this.#ptr = ptr;
+    this.#isLent = isLent;
+  }
+
+  /** One that somebody else closes. */
+  static lent(device: ComputeTarget, ptr: Pointer): Backend {
+    return new Backend(device, ptr, true);
   }
 
   get ptr(): Pointer {
@@ -45,7 +63,7 @@ export class Backend implements Disposable {
 
   [Symbol.dispose](): void {
     if (this.#ptr === null) return;
-    this.device.native.ggml_backend_free(this.#ptr);
+    if (!this.#isLent) this.device.native.ggml_backend_free(this.#ptr);
     this.#ptr = null;
     this.#threads?.[Symbol.dispose]();
   }

@@ -3,20 +3,32 @@ import type { Context } from './context.ts';
 import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
 import type { Tensor } from './tensor.ts';
+import type { TensorSplit } from './tensor-split.ts';
 import { bufferUsages, type BufferUsage } from './types.ts';
 
 export interface BufferType {
   readonly ptr: Pointer;
   /** For messages. */
   readonly name: string;
+  /** Of a group of devices: where it keeps how its tensors are dealt out. */
+  readonly splits?: {
+    set(tensor: Tensor, split: TensorSplit): void;
+    delete(tensor: Tensor): void;
+  };
+  /** Of a group of devices: what one of them can hold of a buffer. Others are made of several where they must be. */
+  readonly pieceBytesMax?: number;
 }
+
+const noSplits: ReadonlyMap<Tensor, TensorSplit> = new Map();
 
 export class OutOfMemoryError extends Error {
   override readonly name = 'OutOfMemoryError';
+  readonly where: string;
   readonly nBytes: number;
 
   constructor(where: string, nBytes: number) {
     super(`${where} cannot allocate ${(nBytes / 2 ** 20).toFixed(1)} MiB`);
+    this.where = where;
     this.nBytes = nBytes;
   }
 }
@@ -26,6 +38,7 @@ export class Buffer implements Disposable {
   readonly #native: Native;
   readonly #context: Context;
   #ptr: Pointer | null;
+  #forget: () => void = () => {};
 
   private constructor(context: Context, ptr: Pointer) {
     this.#native = context.native;
@@ -41,13 +54,24 @@ export class Buffer implements Disposable {
     return context.native.ggml_backend_alloc_ctx_tensors_from_buft_size(context.ptr, type.ptr);
   }
 
-  /** Gives memory to every tensor of the context. Its content is undefined. @throws OutOfMemoryError. */
-  static allocate(context: Context, type: BufferType, usage: BufferUsage = 'any'): Buffer {
+  /**
+   * Gives memory to every tensor of the context. Its content is undefined. In a group of devices, tensors of `splits`
+   * are dealt out. @throws OutOfMemoryError.
+   */
+  static allocate(
+    context: Context,
+    type: BufferType,
+    usage: BufferUsage = 'any',
+    splits: ReadonlyMap<Tensor, TensorSplit> = noSplits,
+  ): Buffer {
     const { native } = context;
+    for (const [tensor, split] of splits) type.splits?.set(tensor, split);
     const ptr = native.ggml_backend_alloc_ctx_tensors_from_buft(context.ptr, type.ptr);
     if (ptr === null) throw new OutOfMemoryError(type.name, Buffer.sizeFor(context, type));
     native.ggml_backend_buffer_set_usage(ptr, bufferUsages[usage]);
-    return new Buffer(context, ptr);
+    const buffer = new Buffer(context, ptr);
+    buffer.#forget = () => splits.forEach((_, tensor) => type.splits?.delete(tensor));
+    return buffer;
   }
 
   /**
@@ -83,6 +107,7 @@ export class Buffer implements Disposable {
     this.#native.ggml_backend_buffer_free(this.#ptr);
     this.#ptr = null;
     noteFreed(this);
+    this.#forget();
     this.#context.hasMemory = false;
   }
 }

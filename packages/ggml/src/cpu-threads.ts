@@ -1,6 +1,6 @@
 /** A thread pool of the CPU backend: without one, every graph starts and ends its threads anew. */
 import koffi from 'koffi';
-import type { Device } from './device.ts';
+import type { ComputeTarget } from './backend.ts';
 import type { Pointer } from './native.ts';
 
 /** `GGML_MAX_N_THREADS`: length of the affinity mask in `ggml_threadpool_params`. */
@@ -10,7 +10,11 @@ const normalPriority = 0;
 const pollLevel = 50;
 
 /** A C function of the backend with a result, or null where this backend has none. */
-const procedure = (device: Device, name: string, prototype: string): ((...args: unknown[]) => unknown) | null => {
+const procedure = (
+  device: ComputeTarget,
+  name: string,
+  prototype: string,
+): ((...args: unknown[]) => unknown) | null => {
   const address = device.procAddress(name);
   return address === null ? null : koffi.decode(address, koffi.proto(prototype));
 };
@@ -23,7 +27,7 @@ export class CpuThreads implements Disposable {
   }
 
   /** Null when the device is not a CPU. */
-  static attach(device: Device, backend: Pointer, nThreads: number): CpuThreads | null {
+  static attach(device: ComputeTarget, backend: Pointer, nThreads: number): CpuThreads | null {
     const create = procedure(device, 'ggml_threadpool_new', 'void *(void *params)');
     const free = procedure(device, 'ggml_threadpool_free', 'void(void *pool)');
     const use = procedure(device, 'ggml_backend_cpu_set_threadpool', 'void(void *backend, void *pool)');

@@ -11,6 +11,8 @@ export class GraphAllocator implements Disposable {
   readonly #native: Native;
   readonly #type: BufferType;
   #ptr: Pointer | null;
+  /** Graphs that `allocate` has placed. */
+  nPlaced = 0;
 
   constructor(native: Native, type: BufferType) {
     const ptr = native.ggml_gallocr_new(type.ptr);
@@ -47,6 +49,7 @@ export class GraphAllocator implements Disposable {
   allocate(graph: Graph): void {
     if (!this.#native.ggml_gallocr_alloc_graph(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#type.name, 0);
     graph.context.hasMemory = true;
+    this.nPlaced += 1;
   }
 
   [Symbol.dispose](): void {

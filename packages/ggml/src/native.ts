@@ -173,6 +173,7 @@ export interface BaseFunctions {
   ggml_backend_buft_is_host: (buft: Pointer) => boolean;
   ggml_backend_buft_get_alloc_size: (buft: Pointer, tensor: Pointer) => number;
   ggml_backend_buft_get_alignment: (buft: Pointer) => number;
+  ggml_backend_buft_get_max_size: (buft: Pointer) => number | bigint;
   ggml_backend_buft_alloc_buffer: (buft: Pointer, size: number) => Pointer | null;
   ggml_backend_alloc_ctx_tensors_from_buft_size: (ctx: Pointer, buft: Pointer) => number;
   ggml_backend_alloc_ctx_tensors_from_buft: (ctx: Pointer, buft: Pointer) => Pointer | null;
@@ -180,6 +181,9 @@ export interface BaseFunctions {
   ggml_backend_buffer_clear: (buffer: Pointer, value: number) => void;
   ggml_backend_buffer_get_size: (buffer: Pointer) => number;
   ggml_backend_buffer_set_usage: (buffer: Pointer, usage: number) => void;
+
+  ggml_backend_meta_device: (devices: BigInt64Array, n: number, splitOf: Pointer, userData: null) => Pointer;
+  ggml_backend_meta_simple_backend: (backend: Pointer, index: number) => Pointer;
 
   ggml_gallocr_new: (buft: Pointer) => Pointer | null;
   ggml_gallocr_free: (allocator: Pointer) => void;
@@ -311,6 +315,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_buft_is_host: 'bool(void *buft)',
   ggml_backend_buft_get_alloc_size: 'size_t(void *buft, void *tensor)',
   ggml_backend_buft_get_alignment: 'size_t(void *buft)',
+  ggml_backend_buft_get_max_size: 'size_t(void *buft)',
   ggml_backend_buft_alloc_buffer: 'void *(void *buft, size_t size)',
   ggml_backend_alloc_ctx_tensors_from_buft_size: 'size_t(void *ctx, void *buft)',
   ggml_backend_alloc_ctx_tensors_from_buft: 'void *(void *ctx, void *buft)',
@@ -318,6 +323,9 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_buffer_clear: 'void(void *buffer, uint8_t value)',
   ggml_backend_buffer_get_size: 'size_t(void *buffer)',
   ggml_backend_buffer_set_usage: 'void(void *buffer, int usage)',
+
+  ggml_backend_meta_device: 'void *(void *devices, size_t n, void *split_of, void *user_data)',
+  ggml_backend_meta_simple_backend: 'void *(void *backend, size_t index)',
 
   ggml_gallocr_new: 'void *(void *buft)',
   ggml_gallocr_free: 'void(void *allocator)',
