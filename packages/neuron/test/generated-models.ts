@@ -50,6 +50,15 @@ export interface ExpertsOption {
   readonly experts?: 'fused' | 'separate';
 }
 
+export interface HeadsOption {
+  /** Key and value heads, and key heads of linear attention, which have three value heads each. 2 by default. */
+  readonly heads?: number;
+  /** Query heads of each key head; 3 by default. */
+  readonly queries?: number;
+  /** Width of the feed-forward part, or of an expert's; one that is no multiple of much by default. */
+  readonly ff?: number;
+}
+
 const vocabSize = 640;
 const normEps = 1e-6;
 
@@ -126,16 +135,16 @@ interface Qwen3Sizes extends AttentionSizes {
   readonly contextMax: number;
 }
 
-const tinyQwen3Sizes: Qwen3Sizes = {
+const tinyQwen3Sizes = ({ heads = 2, queries = 3, ff = 224 }: HeadsOption): Qwen3Sizes => ({
   hidden: 160,
   nLayers: 3,
-  ff: 224,
-  nHeads: 6,
-  nHeadsKv: 2,
+  ff,
+  nHeads: queries * heads,
+  nHeadsKv: heads,
   headDim: 64,
   vocab: vocabSize,
   contextMax: 4096,
-};
+});
 
 const qwen3Config = (sizes: Qwen3Sizes) => ({
   attention_bias: false,
@@ -174,26 +183,30 @@ const qwen3Tensors = (sizes: Qwen3Sizes, feedForward: FeedForward, std?: number)
 ];
 
 /** Dense, tied, 3 layers of width 160. */
-export const tinyQwen3 = (): GeneratedModel => ({
-  config: {
-    architectures: ['Qwen3ForCausalLM'],
-    model_type: 'qwen3',
-    ...qwen3Config(tinyQwen3Sizes),
-    rope_parameters: { rope_theta: 1_000_000, rope_type: 'default' },
-    tie_word_embeddings: true,
-  },
-  tensors: qwen3Tensors(tinyQwen3Sizes, (prefix, hidden) => mlp(prefix, hidden, tinyQwen3Sizes.ff)),
-  hasVision: false,
-});
+export const tinyQwen3 = (options: HeadsOption = {}): GeneratedModel => {
+  const sizes = tinyQwen3Sizes(options);
+  return {
+    config: {
+      architectures: ['Qwen3ForCausalLM'],
+      model_type: 'qwen3',
+      ...qwen3Config(sizes),
+      rope_parameters: { rope_theta: 1_000_000, rope_type: 'default' },
+      tie_word_embeddings: true,
+    },
+    tensors: qwen3Tensors(sizes, (prefix, hidden) => mlp(prefix, hidden, sizes.ff)),
+    hasVision: false,
+  };
+};
 
 /** 6 experts of which 2 are used, a tensor for each; untied; the rotary base where older configs have it. */
-export const tinyQwen3Moe = (): GeneratedModel => {
-  const experts: ExpertSizes = { nExperts: 6, nUsed: 2, width: 96 };
+export const tinyQwen3Moe = (options: HeadsOption = {}): GeneratedModel => {
+  const sizes = tinyQwen3Sizes(options);
+  const experts: ExpertSizes = { nExperts: 6, nUsed: 2, width: options.ff ?? 96 };
   return {
     config: {
       architectures: ['Qwen3MoeForCausalLM'],
       model_type: 'qwen3_moe',
-      ...qwen3Config(tinyQwen3Sizes),
+      ...qwen3Config(sizes),
       rope_theta: 1_000_000,
       rope_scaling: null,
       decoder_sparse_step: 1,
@@ -205,11 +218,11 @@ export const tinyQwen3Moe = (): GeneratedModel => {
       tie_word_embeddings: false,
     },
     tensors: [
-      ...qwen3Tensors(tinyQwen3Sizes, (prefix, hidden) => [
+      ...qwen3Tensors(sizes, (prefix, hidden) => [
         router(prefix, hidden, experts.nExperts),
         ...separateExperts(prefix, hidden, experts),
       ]),
-      linear('lm_head', vocabSize, tinyQwen3Sizes.hidden),
+      linear('lm_head', vocabSize, sizes.hidden),
     ],
     hasVision: false,
   };
@@ -259,19 +272,21 @@ interface HybridSizes extends AttentionSizes {
   readonly std?: number;
 }
 
-const tinyHybrid: HybridSizes = {
-  hidden: 192,
-  nHeads: 6,
-  nHeadsKv: 2,
+const hybridHidden = 192;
+
+const tinyHybrid = ({ heads = 2, queries = 3, ff = 352 }: HeadsOption): HybridSizes => ({
+  hidden: hybridHidden,
+  nHeads: queries * heads,
+  nHeadsKv: heads,
   headDim: 64,
   layerTypes: ['linear_attention', 'linear_attention', 'full_attention', 'linear_attention', 'full_attention'],
-  ff: 352,
-  delta: { nKeyHeads: 2, nValueHeads: 6, headDim: 64, kernel: 4 },
+  ff,
+  delta: { nKeyHeads: heads, nValueHeads: 3 * heads, headDim: 64, kernel: 4 },
   rotaryFactor: 0.5,
   sections: [6, 5, 5],
   vocab: vocabSize,
   contextMax: 4096,
-};
+});
 
 const deltaNet = (prefix: string, { hidden, delta, std }: HybridSizes): readonly TensorSpec[] => {
   const nKey = delta.nKeyHeads * delta.headDim;
@@ -359,7 +374,7 @@ const towerTensors = (prefix: string): readonly TensorSpec[] => {
     ]),
     ...affine(`${prefix}.merger.norm`, [hidden], plainNorm),
     ...affine(`${prefix}.merger.linear_fc1`, [merged, merged], normal(0.05)),
-    ...affine(`${prefix}.merger.linear_fc2`, [tinyHybrid.hidden, merged], normal(0.05)),
+    ...affine(`${prefix}.merger.linear_fc2`, [hybridHidden, merged], normal(0.05)),
   ];
 };
 
@@ -373,7 +388,7 @@ const towerConfig = (modelType: string) => ({
   model_type: modelType,
   num_heads: tower.nHeads,
   num_position_embeddings: tower.grid ** 2,
-  out_hidden_size: tinyHybrid.hidden,
+  out_hidden_size: hybridHidden,
   patch_size: tower.patch,
   spatial_merge_size: tower.merge,
   temporal_patch_size: tower.nFrames,
@@ -398,14 +413,14 @@ interface HybridForm extends VisionOption, PredictorOption {
   readonly modelType: string;
   /** Beginning of the class names. */
   readonly className: string;
-  readonly sizes?: HybridSizes;
+  readonly sizes: HybridSizes;
   readonly textConfig: Readonly<Record<string, unknown>>;
   readonly isTied: boolean;
   readonly feedForward: FeedForward;
 }
 
 const hybridModel = ({ vision, modelType, className, isTied, predictor, ...form }: HybridForm): GeneratedModel => {
-  const sizes = form.sizes ?? tinyHybrid;
+  const { sizes } = form;
   const tie = { tie_word_embeddings: isTied };
   const foretells = predictor === true ? { mtp_num_hidden_layers: 1, mtp_use_dedicated_embeddings: false } : {};
   const text = { model_type: `${modelType}_text`, ...hybridConfig(sizes), ...form.textConfig, ...foretells, ...tie };
@@ -442,16 +457,23 @@ const hybridModel = ({ vision, modelType, className, isTied, predictor, ...form 
 };
 
 /** Dense and tied: 3 layers of gated delta rule, 2 of full attention; the tower has 2 blocks with heads of 72. */
-export const tinyQwen35 = ({ vision, predictor = false }: VisionOption & PredictorOption): GeneratedModel =>
-  hybridModel({
+export const tinyQwen35 = ({
+  vision,
+  predictor = false,
+  ...options
+}: VisionOption & PredictorOption & HeadsOption): GeneratedModel => {
+  const sizes = tinyHybrid(options);
+  return hybridModel({
     vision,
     predictor,
     modelType: 'qwen3_5',
     className: 'Qwen3_5',
-    textConfig: { intermediate_size: tinyHybrid.ff },
+    sizes,
+    textConfig: { intermediate_size: sizes.ff },
     isTied: true,
-    feedForward: (prefix, hidden) => mlp(prefix, hidden, tinyHybrid.ff),
+    feedForward: (prefix, hidden) => mlp(prefix, hidden, sizes.ff),
   });
+};
 
 /** Qwen3.5-0.8B's sizes without its tower: 0.75 G weights, 1.5 GB in BF16. */
 export const qwen35Shaped08b = (predictor = false): GeneratedModel => {
@@ -508,14 +530,16 @@ export const tinyQwen35Moe = ({
   vision,
   experts = 'fused',
   predictor = false,
-}: VisionOption & ExpertsOption & PredictorOption): GeneratedModel => {
-  const sizes: ExpertSizes = { nExperts: 7, nUsed: 3, width: 96 };
+  ...options
+}: VisionOption & ExpertsOption & PredictorOption & HeadsOption): GeneratedModel => {
+  const sizes: ExpertSizes = { nExperts: 7, nUsed: 3, width: options.ff ?? 96 };
   const sharedWidth = 160;
   return hybridModel({
     vision,
     predictor,
     modelType: 'qwen3_5_moe',
     className: 'Qwen3_5Moe',
+    sizes: tinyHybrid(options),
     textConfig: {
       moe_intermediate_size: sizes.width,
       num_experts: sizes.nExperts,

@@ -4,14 +4,20 @@
  */
 import type { Context, Graph, Tensor } from '@cortex/ggml';
 import type { GgufModel } from '../model-files/gguf-file.ts';
-import type { TensorNames, WeightSpec } from '../model/weight-spec.ts';
+import type { Split, TensorNames, WeightSpec } from '../model/weight-spec.ts';
 
 /** What one layer keeps of a sequence between steps. */
 export type LayerCache =
   /** Keys and values, one row of `rowLength` a token: the heads of `headDim` side by side. */
-  | { readonly kind: 'attention'; readonly rowLength: number; readonly headDim: number }
+  | { readonly kind: 'attention'; readonly rowLength: number; readonly headDim: number; readonly split: Split }
   /** A recurrent state of fixed size: the last inputs of the convolution and the delta rule's matrix, f32. */
-  | { readonly kind: 'recurrent'; readonly convLength: number; readonly stateLength: number };
+  | {
+      readonly kind: 'recurrent';
+      readonly convLength: number;
+      readonly stateLength: number;
+      readonly convSplit: Split;
+      readonly stateSplit: Split;
+    };
 
 export type LayerCacheTensors =
   /** [rowLength, nCells] each */
@@ -69,6 +75,8 @@ export interface ArchModel {
   /** With a predictor, its own comes last. */
   readonly caches: readonly LayerCache[];
   readonly weights: readonly WeightSpec[];
+  /** Most values of one token that the devices of a group add up at once. */
+  readonly summedLength: number;
   /** Upper bound of tensors made by `buildText` for a batch of one sequence; each further one adds `nTensorsPerRow`. */
   readonly nTensorsMax: number;
   readonly nTensorsPerRow: number;

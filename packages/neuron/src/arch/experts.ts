@@ -1,5 +1,12 @@
 /** Weights of routed experts, from checkpoints that keep them one by one or fused over all experts. */
-import type { TensorNames, WeightForm, WeightSpec } from '../model/weight-spec.ts';
+import {
+  alongRows,
+  byRows,
+  type Split,
+  type TensorNames,
+  type WeightForm,
+  type WeightSpec,
+} from '../model/weight-spec.ts';
 
 export interface ExpertShape {
   readonly hiddenSize: number;
@@ -19,11 +26,14 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
     role: 'exact',
     parts: [{ name: `${from}.gate.weight`, shape: [nExperts, hiddenSize] }],
   };
-  const stacked = (name: string, nIn: number, nOut: number): Omit<WeightSpec, 'parts'> => ({
+  const stacked = (name: string, nIn: number, nOut: number, split: Split): Omit<WeightSpec, 'parts'> => ({
     name: `${to}_${name}_exps.weight`,
     ne: [nIn, nOut, nExperts],
     role: 'linear',
+    split,
   });
+  // Every device has a part of each expert.
+  const unit = { name: 'feed-forward values of an expert', count: ffSize };
   const half = (source: string, which: 0 | 1): WeightForm => ({
     parts: [{ name: source, shape: [nExperts, 2 * ffSize, hiddenSize] }],
     rowOrder: Int32Array.from({ length: nExperts * ffSize }, (_, row) => {
@@ -34,8 +44,14 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
   // GGUF files have them stacked, gate and up apart or fused.
   const gateUp = `${to}_gate_up_exps.weight`;
   const isFusedGguf = names.has(gateUp);
-  const gate = { ...stacked('gate', hiddenSize, ffSize), ...(isFusedGguf ? { gguf: [half(gateUp, 0)] } : {}) };
-  const up = { ...stacked('up', hiddenSize, ffSize), ...(isFusedGguf ? { gguf: [half(gateUp, 1)] } : {}) };
+  const gate = {
+    ...stacked('gate', hiddenSize, ffSize, byRows(unit)),
+    ...(isFusedGguf ? { gguf: [half(gateUp, 0)] } : {}),
+  };
+  const up = {
+    ...stacked('up', hiddenSize, ffSize, byRows(unit)),
+    ...(isFusedGguf ? { gguf: [half(gateUp, 1)] } : {}),
+  };
   const fused = `${from}.experts.gate_up_proj`;
   if (names.has(fused)) {
     return [
@@ -43,7 +59,7 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
       { ...gate, ...half(fused, 0) },
       { ...up, ...half(fused, 1) },
       {
-        ...stacked('down', ffSize, hiddenSize),
+        ...stacked('down', ffSize, hiddenSize, alongRows(unit)),
         parts: [{ name: `${from}.experts.down_proj`, shape: [nExperts, hiddenSize, ffSize] }],
       },
     ];
@@ -57,6 +73,6 @@ export const expertWeights = (from: string, to: string, shape: ExpertShape, name
     router,
     { ...gate, parts: oneByOne('gate_proj', hiddenSize, ffSize) },
     { ...up, parts: oneByOne('up_proj', hiddenSize, ffSize) },
-    { ...stacked('down', ffSize, hiddenSize), parts: oneByOne('down_proj', ffSize, hiddenSize) },
+    { ...stacked('down', ffSize, hiddenSize, alongRows(unit)), parts: oneByOne('down_proj', ffSize, hiddenSize) },
   ];
 };

@@ -42,24 +42,19 @@ const gathered = ({ ctx }: GraphBuild, cache: Tensor, batch: TextBatch): Tensor 
   return rows.reduce((a, b) => ops.concat(ctx, a, b, 1));
 };
 
-/** Writes `states` (elements of one sequence after the other, rows contiguous) back into the cache. */
-const scattered = ({ ctx, graph }: GraphBuild, cache: Tensor, states: Tensor, batch: TextBatch): void => {
-  const n = cache.ne[0];
+/** Writes states back into the cache: `of(b, n)` are those of n sequences from the b-th on, one after the other. */
+const scattered = (
+  { ctx, graph }: GraphBuild,
+  cache: Tensor,
+  batch: TextBatch,
+  of: (first: number, n: number) => Tensor,
+): void => {
+  const rows = (slot: number, n: number): Tensor =>
+    ops.view(ctx, cache, [cache.ne[0], n], { offset: slot * cache.nb[1] });
   const slots = batch.rows.map(({ slotAfter }) => slotAfter);
   const first = firstOfRun(slots);
-  if (first !== null) {
-    const target = ops.view(ctx, cache, [n, batch.rows.length], { offset: first * cache.nb[1] });
-    graph.expand(ops.copyInto(ctx, states, target));
-    return;
-  }
-  slots.forEach((slot, b) => {
-    const own = ops.view(ctx, states, [states.ne[0], states.ne[1], states.ne[2]], {
-      nb1: states.nb[1],
-      nb2: states.nb[2],
-      offset: b * states.nb[3],
-    });
-    graph.expand(ops.copyInto(ctx, own, ops.view(ctx, cache, [n, 1], { offset: slot * cache.nb[1] })));
-  });
+  if (first === null) slots.forEach((slot, b) => graph.expand(ops.copyInto(ctx, of(b, 1), rows(slot, 1))));
+  else graph.expand(ops.copyInto(ctx, of(0, slots.length), rows(first, slots.length)));
 };
 
 /** x [hidden, n] → [hidden, n]; weights `<prefix>.attn_qkv`, `.attn_gate`, `.ssm_*`. */
@@ -93,7 +88,11 @@ export const gatedDeltaNet = (
     nb3: inputs.nb[2],
     offset: nTokens * inputs.nb[0],
   });
-  scattered(build, cache.conv, tail, batch);
+  // A copy where sequences are taken out of it: devices that share it find places within rows or between them, not both.
+  const ends = firstOfRun(batch.rows.map(({ slotAfter }) => slotAfter)) === null ? ops.cont(ctx, tail) : tail;
+  scattered(build, cache.conv, batch, (first, nRows) =>
+    nRows === nSeqs ? ends : ops.view(ctx, ends, [kernel - 1, channels, 1, nRows], { offset: first * ends.nb[3] }),
+  );
   const mixed = ops.silu(ctx, ops.ssmConv(ctx, inputs, weight(`${prefix}.ssm_conv1d.weight`))); // [channels, nTokens, nSeqs]
 
   const heads = (nHeads: number, offset: number): Tensor =>
@@ -111,8 +110,10 @@ export const gatedDeltaNet = (
     beta: ops.reshape(ctx, beta, 1, hv, nTokens, nSeqs),
     state: ops.reshape(ctx, gathered(build, cache.state, batch), s, s, hv, nSeqs),
   });
-  const states = ops.view(ctx, out, [s, s, hv, nSeqs], { offset: s * hv * nTokens * nSeqs * 4 });
-  scattered(build, cache.state, states, batch);
+  // Behind the outputs come the states, s rows each.
+  scattered(build, cache.state, batch, (first, nRows) =>
+    ops.view(ctx, out, [s * hv, s * nRows], { offset: (nTokens * nSeqs + s * first) * out.nb[1] }),
+  );
 
   const attended = ops.view(ctx, out, [s, hv, nTokens * nSeqs]);
   const normed = rmsNorm(ctx, attended, weight(`${prefix}.ssm_norm.weight`), normEps);

@@ -9,9 +9,11 @@ import {
   type GraphAllocator,
   type Native,
   type Tensor,
+  type TensorSplit,
   type TensorType,
 } from '@cortex/ggml';
 import type { LayerCache, LayerCacheTensors } from '../arch/arch.ts';
+import type { GroupSplits } from './split-plan.ts';
 
 export interface CacheSize {
   readonly kvType: TensorType;
@@ -37,33 +39,61 @@ export const stateBytesPerSlot = (layers: readonly LayerCache[]): number =>
 /** The host's allocator maps fresh, zeroed pages for blocks above its threshold; smaller ones may hold old data. */
 const freshPagesBytes = 64 * 2 ** 20;
 
-export class Caches implements Disposable {
+export interface CachePlace {
+  readonly native: Native;
+  readonly type: BufferType;
+  /** The host's memory. */
+  readonly isHost: boolean;
+  /** How the devices of a group share the caches; null for a single device. */
+  readonly splits: GroupSplits | null;
+}
+
+/** Views of one tensor that a step of all slots makes: in a group they take room in the tensor's own context. */
+const viewsPerSlot = 4;
+const viewsPerStep = 8;
+/** Views for which ggml has that room, a tensor. */
+const viewsFree = 16;
+
+/** The tensors of some layers, in a buffer. */
+class CacheBuffer implements Disposable {
   readonly layers: readonly LayerCacheTensors[];
   readonly nBytes: number;
   readonly #context: Context;
   readonly #buffer: Buffer;
 
-  /** @throws OutOfMemoryError */
-  constructor(native: Native, type: BufferType, layers: readonly LayerCache[], size: CacheSize, isHost: boolean) {
-    this.#context = new Context(native, { nTensorsMax: 2 * layers.length });
-    const make = (rowLength: number, n: number, of: TensorType, name: string): Tensor =>
-      this.#context.tensor(of, [rowLength, n]).named(name);
-    this.layers = layers.map((layer, i): LayerCacheTensors => {
+  /** @param firstLayer for the tensors' names. @throws OutOfMemoryError */
+  constructor(
+    { native, type, isHost, splits }: CachePlace,
+    layers: readonly LayerCache[],
+    firstLayer: number,
+    size: CacheSize,
+  ) {
+    const roomPerTensor = splits === null ? 1 : Math.ceil((viewsPerSlot * size.nSlots + viewsPerStep) / viewsFree);
+    this.#context = new Context(native, { nTensorsMax: 2 * layers.length * roomPerTensor });
+    const dealt = new Map<Tensor, TensorSplit>();
+    const make = (rowLength: number, n: number, of: TensorType, name: string, split?: TensorSplit): Tensor => {
+      const tensor = this.#context.tensor(of, [rowLength, n]).named(name);
+      if (split !== undefined) dealt.set(tensor, split);
+      return tensor;
+    };
+    this.layers = layers.map((layer, n): LayerCacheTensors => {
+      const i = firstLayer + n;
+      const split = splits?.caches[i];
       if (layer.kind === 'attention') {
         return {
           kind: 'attention',
-          keys: make(layer.rowLength, size.nCells, size.kvType, `cache_k_l${i}`),
-          values: make(layer.rowLength, size.nCells, size.kvType, `cache_v_l${i}`),
+          keys: make(layer.rowLength, size.nCells, size.kvType, `cache_k_l${i}`, split?.first),
+          values: make(layer.rowLength, size.nCells, size.kvType, `cache_v_l${i}`, split?.second),
         };
       }
       return {
         kind: 'recurrent',
-        conv: make(layer.convLength, size.nSlots, tensorTypes.f32, `cache_r_l${i}`),
-        state: make(layer.stateLength, size.nSlots, tensorTypes.f32, `cache_s_l${i}`),
+        conv: make(layer.convLength, size.nSlots, tensorTypes.f32, `cache_r_l${i}`, split?.first),
+        state: make(layer.stateLength, size.nSlots, tensorTypes.f32, `cache_s_l${i}`, split?.second),
       };
     });
     try {
-      this.#buffer = Buffer.allocate(this.#context, type);
+      this.#buffer = Buffer.allocate(this.#context, type, 'any', dealt);
     } catch (error) {
       this.#context[Symbol.dispose]();
       throw error;
@@ -73,9 +103,64 @@ export class Caches implements Disposable {
     if (!isHost || this.nBytes < freshPagesBytes) this.#buffer.clear(0);
   }
 
+  [Symbol.dispose](): void {
+    this.#buffer[Symbol.dispose]();
+    this.#context[Symbol.dispose]();
+  }
+}
+
+/** Layers that follow one another, as many together as a buffer holds. */
+const runsOfLayers = (
+  layers: readonly LayerCache[],
+  { kvType, nCells, nSlots }: CacheSize,
+  bytesMax: number,
+): readonly { readonly first: number; readonly layers: readonly LayerCache[] }[] => {
+  const runs: { first: number; layers: LayerCache[]; nBytes: number }[] = [];
+  layers.forEach((layer, i) => {
+    const nBytes = kvBytesPerToken([layer], kvType) * nCells + stateBytesPerSlot([layer]) * nSlots;
+    const last = runs.at(-1);
+    if (last === undefined || last.nBytes + nBytes > bytesMax) {
+      runs.push({ first: i, layers: [layer], nBytes });
+    } else {
+      last.layers.push(layer);
+      last.nBytes += nBytes;
+    }
+  });
+  return runs;
+};
+
+export class Caches implements Disposable {
+  readonly layers: readonly LayerCacheTensors[];
+  readonly #buffers: CacheBuffer[] = [];
+  /** A group of devices sets no bytes: zeros are written to it. */
+  readonly #zeros: Uint8Array | null;
+
+  /** @throws OutOfMemoryError */
+  constructor(place: CachePlace, layers: readonly LayerCache[], size: CacheSize) {
+    try {
+      for (const run of runsOfLayers(layers, size, place.type.pieceBytesMax ?? Infinity)) {
+        this.#buffers.push(new CacheBuffer(place, run.layers, run.first, size));
+      }
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+    this.layers = this.#buffers.flatMap((buffer) => buffer.layers);
+    const rowBytesMax = this.#states.reduce((most, { nb }) => Math.max(most, nb[1]), 0);
+    this.#zeros = place.splits === null ? null : new Uint8Array(rowBytesMax);
+  }
+
+  get nBytes(): number {
+    return this.#buffers.reduce((sum, { nBytes }) => sum + nBytes, 0);
+  }
+
   /** Forgets a sequence's recurrent state. KV cells need no clearing: the mask hides what is not the sequence's. */
   clearSlot(slot: number): void {
-    for (const tensor of this.#states) tensor.fill(0, slot * tensor.nb[1], tensor.nb[1]);
+    for (const tensor of this.#states) {
+      const offset = slot * tensor.nb[1];
+      if (this.#zeros === null) tensor.fill(0, offset, tensor.nb[1]);
+      else tensor.write(this.#zeros.subarray(0, tensor.nb[1]), offset);
+    }
   }
 
   /** Copies n rows of every attention layer within the device; the two ranges may not overlap. */
@@ -138,7 +223,6 @@ export class Caches implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#buffer[Symbol.dispose]();
-    this.#context[Symbol.dispose]();
+    for (const buffer of this.#buffers.splice(0)) buffer[Symbol.dispose]();
   }
 }

@@ -32,6 +32,10 @@ export interface CausalModelParts {
   readonly arch: ArchModel;
   readonly backend: Backend;
   readonly bufferType: BufferType;
+  /** Computes the vision tower. */
+  readonly tower: { readonly backend: Backend; readonly bufferType: BufferType };
+  /** What it takes of a group's devices together; null on a single one. */
+  readonly groupBytes: number | null;
   readonly weights: Weights;
   readonly caches: Caches;
   readonly contextMax: number;
@@ -90,7 +94,7 @@ export class CausalModel implements DeviceModel {
   #draft: Draft | null = null;
 
   constructor(parts: CausalModelParts) {
-    const { arch, backend, bufferType, weights } = parts;
+    const { arch, backend, bufferType, tower, weights, groupBytes } = parts;
     const { native } = backend.device;
     this.#parts = parts;
     this.#spareSlot = parts.spareSlot;
@@ -103,7 +107,8 @@ export class CausalModel implements DeviceModel {
     this.#rooms = new SequenceRooms(parts.kvTokens, cellAlignment, parts.nSlots);
     this.#allocator = new GraphAllocator(native, bufferType);
     this.#decodeAllocator = new GraphAllocator(native, bufferType);
-    this.#keptSteps = new KeptSteps(this.#decodeAllocator, (shape) => this.#build(shape));
+    const displacing = groupBytes === null ? null : this.#allocator;
+    this.#keptSteps = new KeptSteps(this.#decodeAllocator, (shape) => this.#build(shape), displacing);
     const { caches, kvBytesPerToken, stateBytes } = parts;
     const [allocator, rooms] = [this.#allocator, this.#rooms];
     const settle = (sequence: Sequence): void => this.#settle(sequence);
@@ -118,9 +123,9 @@ export class CausalModel implements DeviceModel {
       arch.vision === null || parts.positionTable === null
         ? null
         : new ImageEncoder({
-            backend,
-            bufferType,
+            ...tower,
             tower: arch.vision,
+            readers: groupBytes === null ? null : { backend, bufferType },
             positionTable: parts.positionTable,
             hiddenSize: arch.hiddenSize,
             weight,
@@ -128,7 +133,8 @@ export class CausalModel implements DeviceModel {
   }
 
   get bytes(): number {
-    const { weights, caches } = this.#parts;
+    const { weights, caches, groupBytes } = this.#parts;
+    if (groupBytes !== null) return groupBytes;
     const compute = this.#allocator.nBytes + this.#decodeAllocator.nBytes + (this.#encoder?.nBytes ?? 0);
     return weights.nBytes + caches.nBytes + compute + (this.#predictor?.nBytes ?? 0);
   }

@@ -1,10 +1,10 @@
-/** An opened ggml device: the only door to models on it. Runs in the device's worker thread. */
-import { freemem } from 'node:os';
-import { holdings, openLibrary, OutOfMemoryError, type Backend, type Device } from '@cortex/ggml';
+/** An opened ggml device, or a group of them: the only door to models on it. Runs in the device's worker thread. */
+import { holdings, openLibrary, OutOfMemoryError, type Backend } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel } from './causal-model.ts';
+import { memoryOf, openGround, type ComputeGround } from './compute-ground.ts';
 import type {
   DeviceHost,
   DeviceHostOptions,
@@ -13,16 +13,11 @@ import type {
   LoadProgress,
   ModelOptions,
 } from './device-model.ts';
-import { kvTypeFor } from './kv-types.ts';
-import { largestSteps, measureNeeds } from './memory-needs.ts';
-import { kvShareOf, planMemory, shortage, type MemoryPlan } from './memory-plan.ts';
+import { largestSteps } from './memory-needs.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
-import { planWeights, type WeightPlan } from './weight-plan.ts';
+import { plannedBytes, planLoad, slotsOf, type LoadPlan } from './plan-load.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
-
-/** Of recurrent states: one for each sequence, and one for drafts. */
-const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
 
 /** With its predictor's weights and cache behind those of its layers, where there is one and it is of use. */
 export const forDrafts = (arch: ArchModel, { draftMax = 0 }: Pick<ModelOptions, 'draftMax'>): ArchModel => {
@@ -32,39 +27,35 @@ export const forDrafts = (arch: ArchModel, { draftMax = 0 }: Pick<ModelOptions, 
 };
 
 interface LoadedParts {
-  readonly plan: MemoryPlan;
+  readonly plan: LoadPlan;
   readonly weights: Weights;
   readonly positionTable: Float32Array | null;
 }
 
 class GgmlHost implements DeviceHost {
-  readonly #device: Device;
-  readonly #backend: Backend;
+  readonly #ground: ComputeGround;
   readonly #threads: number;
 
-  constructor({ index, threads }: DeviceHostOptions) {
-    const device = openLibrary().devices[index];
-    if (device === undefined) throw new RangeError(`there is no device ${index}`);
-    this.#device = device;
+  constructor({ index, others = [], threads }: DeviceHostOptions) {
+    this.#ground = openGround([index, ...others], threads);
     this.#threads = threads;
-    this.#backend = device.open();
-    this.#backend.setThreads(threads);
   }
 
-  /** ggml calls all of a host's memory free: there the system is asked. */
   memory(): DeviceMemory {
-    const { freeBytes, totalBytes } = this.#device.memory();
-    const isHost = this.#device.type === 'cpu';
-    return { freeBytes: isHost ? Math.min(freeBytes, freemem()) : freeBytes, totalBytes, held: holdings() };
+    const all = this.#ground.devices.map(memoryOf);
+    const sum = (of: (memory: (typeof all)[number]) => number): number =>
+      all.reduce((total, memory) => total + of(memory), 0);
+    const freeBytes = sum((memory) => memory.freeBytes);
+    return { freeBytes, totalBytes: sum((memory) => memory.totalBytes), held: holdings() };
   }
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
     using checkpoint = await openCheckpoint(options.dir);
-    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
-    const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
-    const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device: this.#device });
-    const plan = this.#plan(options, arch, plans);
-    const weights = new Weights(this.#device, plans, this.memory().freeBytes);
+    const whole = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+    // Devices that share a model guess by what was said before only.
+    const arch = this.#ground.group === null ? forDrafts(whole, options) : { ...whole, predictor: null };
+    const plan = planLoad(this.#ground, checkpoint, arch, options);
+    const weights = this.#allocate(plan);
     try {
       using converting = this.#converting();
       using reader = new WeightReader(checkpoint, converting.backend);
@@ -77,9 +68,22 @@ class GgmlHost implements DeviceHost {
     }
   }
 
+  #allocate(plan: LoadPlan): Weights {
+    const { devices, group, name } = this.#ground;
+    if (group === null) return new Weights(devices[0], plan.weights, this.memory().freeBytes);
+    try {
+      group.assertRoom(plannedBytes(plan));
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError)) throw error;
+      throw insufficient(`weights and caches of ${name}`, error.where, error.nBytes, this.memory().freeBytes);
+    }
+    return new Weights(devices[0], plan.weights, Infinity);
+  }
+
   /** The CPU, to convert weights with: this very device, or one that is opened for as long as it takes. */
   #converting(): Disposable & { readonly backend: Backend } {
-    if (this.#device.type === 'cpu') return { backend: this.#backend, [Symbol.dispose]: () => {} };
+    const { devices, backend: own } = this.#ground;
+    if (devices[0].type === 'cpu') return { backend: own, [Symbol.dispose]: () => {} };
     const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
     if (cpu === undefined) throw new Error('ggml finds no CPU to convert weights with');
     const backend = cpu.open();
@@ -87,30 +91,34 @@ class GgmlHost implements DeviceHost {
     return { backend, [Symbol.dispose]: () => backend[Symbol.dispose]() };
   }
 
-  #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
-    const isHost = this.#device.type === 'cpu';
-    const kvType = kvTypeFor(this.#device, arch.caches, options.kvCacheType);
-    const { kvTokens, contextMax } = plan;
-    const size = { kvType, nCells: kvTokens, nSlots: slotsOf(options) };
-    const { bufferType } = this.#device;
-    let caches: Caches;
+  #caches(options: ModelOptions, arch: ArchModel, { kvType, memory, splits }: LoadPlan): Caches {
+    const { devices, bufferType } = this.#ground;
+    const size = { kvType, nCells: memory[0].kvTokens, nSlots: slotsOf(options) };
+    const place = { native: devices[0].native, type: bufferType, isHost: devices[0].type === 'cpu', splits };
     try {
-      caches = new Caches(this.#device.native, bufferType, arch.caches, size, isHost);
+      return new Caches(place, arch.caches, size);
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
       throw insufficient('caches', bufferType.name, error.nBytes, this.memory().freeBytes);
     }
+  }
+
+  #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
+    const { backend, bufferType, first, group } = this.#ground;
+    const { kvTokens, contextMax, parts } = plan.memory[0];
     const model = new CausalModel({
       modelId: options.modelId,
       arch,
-      backend: this.#backend,
+      backend,
       bufferType,
+      tower: first,
+      groupBytes: group === null ? null : plannedBytes(plan).reduce((sum, nBytes) => sum + nBytes, 0),
       weights,
-      caches,
+      caches: this.#caches(options, arch, plan),
       contextMax,
       kvTokens,
       nSlots: options.nSlots,
-      kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
+      kvBytesPerToken: kvBytesPerToken(arch.caches, plan.kvType),
       stateBytes: stateBytesPerSlot(arch.caches),
       spareSlot: (options.draftMax ?? 0) > 0 ? options.nSlots : null,
       draftMax: options.draftMax ?? 0,
@@ -122,30 +130,12 @@ class GgmlHost implements DeviceHost {
     } catch (error) {
       model[Symbol.dispose]();
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('steps', bufferType.name, plan.parts.compute, this.memory().freeBytes);
+      throw insufficient('steps', bufferType.name, parts.compute, this.memory().freeBytes);
     }
   }
 
-  /** @throws CortexError `insufficient_vram` with what is needed, by what, and what is free. */
-  #plan(options: ModelOptions, arch: ArchModel, plans: readonly WeightPlan[]): MemoryPlan {
-    const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
-    const kvType = kvTypeFor(this.#device, arch.caches, options.kvCacheType);
-    const nStates = slotsOf(options);
-    const device = this.#device;
-    const needs = measureNeeds({ device, arch, plans, kvType, nSlots, nStates, chunkMax, draftMax, patchesMax });
-    const decision = planMemory(needs, {
-      freeBytes: this.memory().freeBytes,
-      contextMax: Math.min(arch.contextMax, options.contextMax ?? arch.contextMax),
-      kvTokens: options.kvTokens,
-      nSlots,
-      kvShare: kvShareOf(this.#device.type === 'cpu' ? 'host' : 'device'),
-    });
-    if (decision.kind === 'short') throw shortage(decision, this.#device.name);
-    return decision.plan;
-  }
-
   [Symbol.dispose](): void {
-    this.#backend[Symbol.dispose]();
+    this.#ground[Symbol.dispose]();
   }
 }
 

@@ -181,6 +181,8 @@ export interface DeviceHost extends Disposable {
 export interface DeviceHostOptions {
   /** Index in ggml's registry. */
   readonly index: number;
+  /** Those of the devices that share every model with it: together they are a group. */
+  readonly others?: readonly number[];
   /** CPU threads for the device's computation. */
   readonly threads: number;
 }

@@ -46,6 +46,8 @@ export interface EncoderParts {
   /** f32 [positionSide², towerHidden] */
   readonly positionTable: Float32Array;
   readonly hiddenSize: number;
+  /** Where the rows are wanted, if not where the tower is: they go there by way of the host. */
+  readonly readers: { readonly backend: Backend; readonly bufferType: BufferType } | null;
   weight(name: string): Tensor;
 }
 
@@ -63,7 +65,16 @@ export class ImageEncoder implements Disposable {
     return this.#allocator.nBytes;
   }
 
-  encode({ grid, patches, nTokens }: ImageInput): DeviceEmbeds {
+  encode(image: ImageInput): DeviceEmbeds {
+    const { readers, hiddenSize } = this.#parts;
+    if (readers === null) return this.#compute(image);
+    using rows = this.#compute(image);
+    const handed = new DeviceEmbeds(readers.backend, readers.bufferType, hiddenSize, image.nTokens);
+    handed.tensor.write(rows.read());
+    return handed;
+  }
+
+  #compute({ grid, patches, nTokens }: ImageInput): DeviceEmbeds {
     const { backend, bufferType, tower, hiddenSize } = this.#parts;
     const nPatches = grid.h * grid.w;
     if (patches.length !== nPatches * tower.patchLength || nTokens * tower.mergeSize ** 2 !== nPatches) {

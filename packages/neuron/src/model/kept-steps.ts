@@ -11,22 +11,37 @@ const stepsMax = 12;
 export class KeptSteps implements Disposable {
   readonly #allocator: GraphAllocator;
   readonly #build: (shape: StepShape) => TextStep;
+  readonly #displacing: GraphAllocator | null;
+  #nDisplaced = 0;
   /** The latest used last. */
   readonly #steps = new Map<string, TextStep>();
 
-  constructor(allocator: GraphAllocator, build: (shape: StepShape) => TextStep) {
+  /**
+   * @param displacing of a group of devices, which can compute only the graph that was placed last: then one is kept, until
+   * this other allocator places one.
+   */
+  constructor(
+    allocator: GraphAllocator,
+    build: (shape: StepShape) => TextStep,
+    displacing: GraphAllocator | null = null,
+  ) {
     this.#allocator = allocator;
     this.#build = build;
+    this.#displacing = displacing;
   }
 
   get(shape: StepShape): TextStep {
+    const nDisplaced = this.#displacing?.nPlaced ?? 0;
+    if (nDisplaced !== this.#nDisplaced) this[Symbol.dispose]();
+    this.#nDisplaced = nDisplaced;
     const key = stepKey(shape);
     const known = this.#steps.get(key);
     const step = known ?? this.#place(shape);
     this.#steps.delete(key);
     this.#steps.set(key, step);
     const [oldest] = this.#steps.keys();
-    if (this.#steps.size > stepsMax && oldest !== undefined) this.#drop(oldest);
+    const most = this.#displacing === null ? stepsMax : 1;
+    if (this.#steps.size > most && oldest !== undefined) this.#drop(oldest);
     return step;
   }
 

@@ -11,6 +11,7 @@ import { Random } from '../sampling/random.ts';
 import { openDevice } from './device-host.ts';
 import type { DeviceHost, ModelOptions } from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
+import { alongRows } from './weight-spec.ts';
 
 const device = openLibrary().devices.find(({ type }) => type === 'cpu');
 if (device === undefined) throw new Error('ggml finds no CPU');
@@ -60,6 +61,8 @@ const maxAbs = (a: Float32Array, b: Float32Array): number =>
 
 const fixture = fileURLToPath(new URL('../../../../fixtures/models/qwen3_5-vl-tiny/', import.meta.url));
 
+const split = alongRows({ name: 'heads', count: 2 });
+
 describe('a KV cache of 8 bits', () => {
   it.each([
     { name: 'qwen3', model: tinyQwen3() },
@@ -78,7 +81,7 @@ describe('a KV cache of 8 bits', () => {
   });
 
   it('is refused where heads are no whole blocks, with the reason', () => {
-    const caches = [{ kind: 'attention', rowLength: 160, headDim: 80 }] as const;
+    const caches = [{ kind: 'attention', rowLength: 160, headDim: 80, split }] as const;
     expect(() => kvTypeFor(device, caches, 'q8_0')).toThrow(
       "kv_cache_type q8_0 is not possible: the model's heads of 80 values are no whole blocks of 32",
     );
@@ -87,7 +90,7 @@ describe('a KV cache of 8 bits', () => {
 
   it('is refused where the device has no kernel for it', () => {
     const without = Object.assign(Object.create(device) as typeof device, { supports: () => false });
-    const caches = [{ kind: 'attention', rowLength: 128, headDim: 64 }] as const;
+    const caches = [{ kind: 'attention', rowLength: 128, headDim: 64, split }] as const;
     expect(() => kvTypeFor(without, caches, 'q8_0')).toThrow('does not attend over such a cache with heads of 64');
   });
 });

@@ -13,7 +13,7 @@ import {
   type Tensor,
   type TensorType,
 } from '@cortex/ggml';
-import type { ArchModel, LayerCacheTensors } from '../arch/arch.ts';
+import type { ArchModel, LayerCache, LayerCacheTensors } from '../arch/arch.ts';
 import { kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { cellAlignment, type MemoryNeeds } from './memory-plan.ts';
 import { PredictorStep } from './predictor-steps.ts';
@@ -35,6 +35,17 @@ export interface MeasuredModel {
   readonly draftMax: number;
   /** Patches of the largest image. */
   readonly patchesMax: number;
+  /** What this device has of it where several share it; by default all. */
+  readonly share?: ModelShare;
+}
+
+/** One device's part of a model. Intermediate results have the same size on all, as if none were shared. */
+export interface ModelShare {
+  /** Of the shapes that they have here. */
+  readonly plans: readonly WeightPlan[];
+  readonly caches: readonly LayerCache[];
+  readonly hasTower: boolean;
+  readonly nDevices: number;
 }
 
 export interface LargestSteps {
@@ -69,6 +80,19 @@ export const largestSteps = (
   return { chunk: ofOne(chunkMax, 1), kept: draftMax === 0 ? [decode] : [decode, draft] };
 };
 
+/** Bytes of the device's memory: neither mapped nor shared ones. */
+const weightBytes = ({ native }: Device, plans: readonly WeightPlan[]): number => {
+  using context = new Context(native, { nTensorsMax: plans.length });
+  const byType = new Map<string, { readonly type: BufferType; readonly tensors: Tensor[] }>();
+  for (const { spec, type, place } of plans) {
+    if (place.kind !== 'buffer') continue;
+    const group = byType.get(place.type.name) ?? { type: place.type, tensors: [] };
+    byType.set(place.type.name, group);
+    group.tensors.push(asPlaceless(context.tensor(type, spec.ne)));
+  }
+  return [...byType.values()].reduce((sum, { type, tensors }) => sum + bytesIn(native, type, tensors), 0);
+};
+
 /** Weights and caches by name, without memory. */
 class PlacelessModel implements Disposable {
   readonly caches: readonly LayerCacheTensors[];
@@ -100,19 +124,6 @@ class PlacelessModel implements Disposable {
     return tensor;
   };
 
-  /** Bytes of the device's memory: neither mapped nor shared ones. */
-  get weightBytes(): number {
-    const byType = new Map<string, { readonly type: BufferType; readonly tensors: Tensor[] }>();
-    for (const { spec, place } of this.#parts.plans) {
-      if (place.kind !== 'buffer') continue;
-      const group = byType.get(place.type.name) ?? { type: place.type, tensors: [] };
-      byType.set(place.type.name, group);
-      group.tensors.push(this.weight(spec.name));
-    }
-    const { native } = this.#parts.device;
-    return [...byType.values()].reduce((sum, { type, tensors }) => sum + bytesIn(native, type, tensors), 0);
-  }
-
   stepBytes(shape: StepShape): number {
     const { arch, device } = this.#parts;
     using step = new TextStep(device.native, arch, this, shape);
@@ -127,15 +138,18 @@ class PlacelessModel implements Disposable {
   }
 
   towerBytes(): number {
-    const { arch, device, patchesMax } = this.#parts;
+    const { arch, device, patchesMax, share } = this.#parts;
     const tower = arch.vision;
     if (tower === null || patchesMax === 0) return 0;
     const side = Math.max(tower.mergeSize, roundUp(Math.sqrt(patchesMax), tower.mergeSize));
     const nTokens = side ** 2 / tower.mergeSize ** 2;
     using rows = new Context(device.native, { nTensorsMax: 1 });
     const embeds = asPlaceless(rows.tensor(tensorTypes.f32, [arch.hiddenSize, nTokens]));
+    if (share?.hasTower === false) return embeds.nBytes;
     using step = new TowerGraph(device.native, tower, { weight: this.weight, embeds }, { h: side, w: side });
-    return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph) + embeds.nBytes;
+    // Handed on to a group, they are there twice.
+    const nCopies = share === undefined ? 1 : 2;
+    return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph) + nCopies * embeds.nBytes;
   }
 
   [Symbol.dispose](): void {
@@ -143,21 +157,27 @@ class PlacelessModel implements Disposable {
   }
 }
 
+/** Where devices add up parts of sums: one value of each arrives for every time that the group halves. */
+const summingBytes = ({ arch, share }: MeasuredModel, nTokens: number): number =>
+  share === undefined ? 0 : Math.ceil(Math.log2(share.nDevices)) * arch.summedLength * nTokens * 4;
+
 /** Measures what does not depend on the context at once, the rest when asked. */
 export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
-  const { arch, kvType, nStates } = parts;
+  const { arch, device, kvType, nStates, nSlots } = parts;
+  const { plans, caches } = parts.share ?? { plans: parts.plans, caches: arch.caches };
   using fixed = new PlacelessModel(parts, cellAlignment);
   return {
-    weightBytes: fixed.weightBytes,
-    kvBytesPerToken: kvBytesPerToken(arch.caches, kvType),
-    stateBytes: stateBytesPerSlot(arch.caches) * nStates,
+    weightBytes: weightBytes(device, plans),
+    kvBytesPerToken: kvBytesPerToken(caches, kvType),
+    stateBytes: stateBytesPerSlot(caches) * nStates,
     towerBytes: fixed.towerBytes(),
     computeBytes: (contextMax) => {
       const { chunk, kept } = largestSteps(parts, contextMax);
       const nCells = roundUp(contextMax, cellAlignment);
       using model = new PlacelessModel(parts, nCells);
+      const nTokensMax = Math.max(nSlots, chunk.nTokens, ...kept.map(({ nTokens }) => nTokens));
       const steps = model.stepBytes(chunk) + Math.max(...kept.map((shape) => model.stepBytes(shape)));
-      return steps + model.predictorBytes(nCells);
+      return steps + model.predictorBytes(nCells) + summingBytes(parts, nTokensMax);
     },
   };
 };

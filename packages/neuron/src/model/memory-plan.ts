@@ -122,6 +122,20 @@ export const planMemory = (needs: MemoryNeeds, limits: MemoryLimits): MemoryDeci
   return totalBytes(parts) <= freeBytes ? { kind: 'fits', plan } : { kind: 'short', plan, freeBytes };
 };
 
+/** For devices that share a model: every one has all tokens of its part, so the one with the least room decides. */
+export const planShared = (
+  needs: readonly MemoryNeeds[],
+  limits: Omit<MemoryLimits, 'freeBytes'>,
+  freeBytes: readonly number[],
+): readonly MemoryDecision[] => {
+  const planned = (own: Omit<MemoryLimits, 'freeBytes'>): readonly MemoryDecision[] =>
+    needs.map((need, i) => planMemory(need, { ...own, freeBytes: freeBytes[i] ?? 0 }));
+  const alone = planned(limits).map(({ plan }) => plan);
+  const contextMax = Math.min(...alone.map((plan) => plan.contextMax));
+  const kvTokens = Math.min(...alone.map((plan) => plan.kvTokens));
+  return planned({ ...limits, contextMax, kvTokens });
+};
+
 const mb = (nBytes: number): number => Math.ceil(nBytes / 2 ** 20);
 
 /** Megabytes by part, such as `weights 1000, KV cache 16 for 256 tokens, computing 21`. */

@@ -10,6 +10,7 @@ import {
   weightBufferTypes,
   type BufferType,
   type Device,
+  type TensorSplit,
   type TensorType,
 } from '@cortex/ggml';
 import type { Checkpoint, MappedBytes } from './checkpoint.ts';
@@ -20,7 +21,10 @@ export type WeightPlace =
   | {
       readonly kind: 'buffer';
       readonly type: BufferType;
-      /** Written at once or not at all. */ readonly isWhole: boolean;
+      /** Written at once or not at all. */
+      readonly isWhole: boolean;
+      /** How the devices of a group share it, where they do. */
+      readonly split?: TensorSplit;
     }
   /** The file's own pages. */
   | { readonly kind: 'mapped'; readonly bytes: MappedBytes }

@@ -42,6 +42,29 @@ export type WeightRole =
   /** A product of the vision tower. */
   | 'tower';
 
+/** What the devices of a group share out among each other: each gets whole ones, and equally many of all there are. */
+export interface SplitUnit {
+  /** For messages, such as `key/value heads`. */
+  readonly name: string;
+  readonly count: number;
+  /** Devices may get one more or less than others: nothing else is split along with it. */
+  readonly isLoose?: true;
+}
+
+/** Along an axis lie `repeat` runs of all units, one behind the other; each device gets its units of every run. */
+export interface Split {
+  /** 0: along the rows, 1: whole rows. */
+  readonly axis: 0 | 1;
+  readonly unit: SplitUnit;
+  readonly repeat: number;
+}
+
+/** Each device has some rows: a product gives it some elements of every column. */
+export const byRows = (unit: SplitUnit, repeat = 1): Split => ({ axis: 1, unit, repeat });
+
+/** Each device has a part of every row: a product of elements split alike gives parts of a sum. */
+export const alongRows = (unit: SplitUnit, repeat = 1): Split => ({ axis: 0, unit, repeat });
+
 /** Beside the names of both formats: the Hugging Face form is the weight's own, GGUF's is `gguf`. */
 export interface WeightSpec extends WeightForm {
   /** GGUF's name, such as `blk.3.attn_q.weight`. */
@@ -56,6 +79,8 @@ export interface WeightSpec extends WeightForm {
   readonly gguf?: readonly WeightForm[];
   /** A weight with the same values that stands in for this one unless a copy is faster. */
   readonly tiedTo?: string;
+  /** How a group of devices shares it; without, every device has all of it. */
+  readonly split?: Split;
 }
 
 /** Names that the checkpoint has, for choices that depend on it: those of its own format. */
@@ -84,11 +109,12 @@ export const rowsOf = (
 };
 
 /** One checkpoint matrix [out, in] as it is. */
-export const matrix = (name: string, source: string, nIn: number, nOut: number): WeightSpec => ({
+export const matrix = (name: string, source: string, nIn: number, nOut: number, split?: Split): WeightSpec => ({
   name,
   ne: [nIn, nOut],
   role: 'linear',
   parts: [{ name: source, shape: [nOut, nIn] }],
+  ...(split !== undefined && { split }),
 });
 
 /** One checkpoint vector, in f32. */
@@ -112,6 +138,7 @@ export const outerMatrices = (
 ): WeightSpec[] => {
   const embedding = matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab);
   const { ne, parts } = embedding;
+  const split = byRows({ name: 'rows of the vocabulary', count: nVocab, isLoose: true });
   const head: WeightSpec = tied
     ? {
         name: 'output.weight',
@@ -120,8 +147,9 @@ export const outerMatrices = (
         gguf: [{ parts: [{ ...partOf(embedding) }] }],
         role: 'head',
         tiedTo: embedding.name,
+        split,
       }
-    : { ...matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab), role: 'head' };
+    : { ...matrix('output.weight', 'lm_head.weight', hiddenSize, nVocab, split), role: 'head' };
   return [{ ...embedding, role: 'embedding' }, head];
 };
 

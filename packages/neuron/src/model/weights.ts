@@ -9,6 +9,7 @@ import {
   type Device,
   type FileMapping,
   type Tensor,
+  type TensorSplit,
 } from '@cortex/ggml';
 import type { Checkpoint, MappedBytes } from './checkpoint.ts';
 import type { LoadProgress } from './device-model.ts';
@@ -21,19 +22,39 @@ interface Group {
   readonly buffer: Buffer;
 }
 
-type Placed = WeightPlan & { readonly place: { readonly kind: 'buffer' } };
+type Placed = WeightPlan & { readonly place: Extract<WeightPlan['place'], { readonly kind: 'buffer' }> };
 
-const byBufferType = (plans: readonly WeightPlan[]): Map<string, { type: BufferType; plans: Placed[] }> => {
-  const groups = new Map<string, { type: BufferType; plans: Placed[] }>();
+interface BufferPlan {
+  readonly type: BufferType;
+  readonly plans: Placed[];
+}
+
+const bytesOf = ({ spec: { ne }, type }: WeightPlan): number =>
+  ne.reduce((n, dim) => n * dim, type.blockBytes / type.blockSize);
+
+/** In as few buffers as their types allow, in the order of the weights. */
+const byBuffer = (plans: readonly WeightPlan[]): readonly BufferPlan[] => {
+  const all: BufferPlan[] = [];
+  const open = new Map<string, BufferPlan & { nBytes: number }>();
   for (const plan of plans) {
     const { place } = plan;
     if (place.kind !== 'buffer') continue;
-    const group = groups.get(place.type.name) ?? { type: place.type, plans: [] };
-    groups.set(place.type.name, group);
+    const { type } = place;
+    const nBytes = bytesOf(plan);
+    let group = open.get(type.name);
+    if (group === undefined || group.nBytes + nBytes > (type.pieceBytesMax ?? Infinity)) {
+      group = { type, plans: [], nBytes: 0 };
+      open.set(type.name, group);
+      all.push(group);
+    }
+    group.nBytes += nBytes;
     group.plans.push({ ...plan, place });
   }
-  return groups;
+  return all;
 };
+
+const splitsOf = (tensor: (name: string) => Tensor, plans: readonly Placed[]): Map<Tensor, TensorSplit> =>
+  new Map(plans.flatMap(({ spec, place: { split } }) => (split === undefined ? [] : [[tensor(spec.name), split]])));
 
 const byMapping = (plans: readonly WeightPlan[]): Map<FileMapping, [WeightPlan, MappedBytes][]> => {
   const groups = new Map<FileMapping, [WeightPlan, MappedBytes][]>();
@@ -73,14 +94,18 @@ export class Weights implements Disposable {
   }
 
   #allocate(device: Device, plans: readonly WeightPlan[], freeBytes: number): void {
-    const groups = [...byBufferType(plans).values()].map(({ type, plans: own }) => ({
+    const groups = byBuffer(plans).map(({ type, plans: own }) => ({
       type,
+      own,
       context: this.#contextOf(device, own),
     }));
     try {
       const needed = groups.reduce((sum, { context, type }) => sum + Buffer.sizeFor(context, type), 0);
       if (needed > freeBytes) throw new OutOfMemoryError(device.name, needed);
-      for (const { context, type } of groups) this.#keep(context, Buffer.allocate(context, type, 'weights'));
+      for (const { context, type, own } of groups) {
+        const splits = splitsOf((name) => this.get(name), own);
+        this.#keep(context, Buffer.allocate(context, type, 'weights', splits));
+      }
     } catch (error) {
       for (const { context } of groups) if (!context.hasMemory) context[Symbol.dispose]();
       if (!(error instanceof OutOfMemoryError)) throw error;
@@ -123,7 +148,7 @@ export class Weights implements Disposable {
     reader: WeightReader,
     onProgress: (progress: LoadProgress) => void,
   ): Promise<void> {
-    const groups = [...byBufferType(this.#plans).values()].flatMap(({ plans }) => plans);
+    const groups = byBuffer(this.#plans).flatMap(({ plans }) => plans);
     const nBytesAll = groups.reduce((sum, { spec }) => sum + this.get(spec.name).nBytes, 0);
     let nBytesDone = 0;
     for (const plan of groups) {

@@ -2,22 +2,30 @@
 import { ops, type Tensor } from '@cortex/ggml';
 import { attendCached, storeKeysValues } from '../../blocks/cached-attention.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
-import { matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, byRows, matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch.ts';
+import { headUnits } from '../head-units.ts';
 import type { Qwen3Base } from './config.ts';
 
 export const attentionWeights = (base: Qwen3Base, i: number): WeightSpec[] => {
   const { hiddenSize, headDim, nHeads, nHeadsKv, prefix } = base;
+  const heads = byRows(headUnits(base));
   const from = `${prefix}layers.${i}.self_attn`;
   const to = `blk.${i}`;
   return [
     vector(`${to}.attn_norm.weight`, `${prefix}layers.${i}.input_layernorm.weight`, hiddenSize),
-    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, nHeads * headDim),
-    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim),
-    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim),
+    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, nHeads * headDim, heads),
+    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
     vector(`${to}.attn_q_norm.weight`, `${from}.q_norm.weight`, headDim),
     vector(`${to}.attn_k_norm.weight`, `${from}.k_norm.weight`, headDim),
-    matrix(`${to}.attn_output.weight`, `${from}.o_proj.weight`, nHeads * headDim, hiddenSize),
+    matrix(
+      `${to}.attn_output.weight`,
+      `${from}.o_proj.weight`,
+      nHeads * headDim,
+      hiddenSize,
+      alongRows(headUnits(base)),
+    ),
     vector(`${to}.ffn_norm.weight`, `${prefix}layers.${i}.post_attention_layernorm.weight`, hiddenSize),
   ];
 };

@@ -1,19 +1,15 @@
 /** Qwen3, dense (Hugging Face `models/qwen3/modeling_qwen3.py`). */
 import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
 import { gatedMlp } from '../../blocks/mlp.ts';
-import { matrix, outerMatrices, vector, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, outerMatrices, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel } from '../arch.ts';
+import { headUnits } from '../head-units.ts';
+import { gatedMlpWeights } from '../mlp-weights.ts';
 import { attention, attentionWeights } from './attention.ts';
 import { qwen3Base, qwen3ConfigOfGguf, type Qwen3Base } from './config.ts';
 
-export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number): WeightSpec[] => {
-  const from = `${prefix}layers.${i}.mlp`;
-  return [
-    matrix(`blk.${i}.ffn_gate.weight`, `${from}.gate_proj.weight`, hiddenSize, ffSize),
-    matrix(`blk.${i}.ffn_up.weight`, `${from}.up_proj.weight`, hiddenSize, ffSize),
-    matrix(`blk.${i}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, hiddenSize),
-  ];
-};
+export const mlpWeights = ({ prefix, hiddenSize, ffSize }: Qwen3Base, i: number): WeightSpec[] =>
+  gatedMlpWeights(`${prefix}layers.${i}.mlp`, `blk.${i}.ffn`, { hiddenSize, ffSize });
 
 /** Embedding, head and final norm. */
 const outerWeights = (base: Qwen3Base): WeightSpec[] => [
@@ -25,7 +21,7 @@ const outerWeights = (base: Qwen3Base): WeightSpec[] => [
 export const qwen3Model = (
   base: Qwen3Base,
   feedForward: (i: number) => { readonly weights: WeightSpec[]; readonly build: DecoderLayer['feedForward'] },
-  nTensorsPerLayer: number,
+  { nTensorsPerLayer, nExpertsUsed = 1 }: { readonly nTensorsPerLayer: number; readonly nExpertsUsed?: number },
 ): ArchModel => {
   const parts = Array.from({ length: base.nLayers }, (_, i) => feedForward(i));
   const layers = parts.map((part, i): DecoderLayer => ({
@@ -39,8 +35,14 @@ export const qwen3Model = (
     nVocab: base.nVocab,
     contextMax: base.contextMax,
     positionAxes: 1,
-    caches: layers.map(() => ({ kind: 'attention', rowLength: base.headDim * base.nHeadsKv, headDim: base.headDim })),
+    caches: layers.map(() => ({
+      kind: 'attention',
+      rowLength: base.headDim * base.nHeadsKv,
+      headDim: base.headDim,
+      split: alongRows(headUnits(base)),
+    })),
     weights: [...outerWeights(base), ...parts.flatMap((part, i) => [...attentionWeights(base, i), ...part.weights])],
+    summedLength: base.hiddenSize * nExpertsUsed,
     nTensorsMax: 32 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 4 + base.nLayers * 12,
     buildText: (build, batch) => decoder(build, batch, { layers, normEps: base.normEps }),
@@ -59,6 +61,6 @@ export const qwen3: Arch = {
       weights: mlpWeights(base, i),
       build: ((build, x) => gatedMlp(build, x, `blk.${i}.ffn`)) satisfies DecoderLayer['feedForward'],
     });
-    return qwen3Model(base, dense, 48);
+    return qwen3Model(base, dense, { nTensorsPerLayer: 48 });
   },
 };

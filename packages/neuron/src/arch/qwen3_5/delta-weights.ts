@@ -2,8 +2,27 @@
  * Weights of the gated delta net layers. Hugging Face groups value heads by key head (h ↦ h div r); ggml's kernel
  * tiles them (h ↦ h mod nKeyHeads): everything with value heads is permuted here, once.
  */
-import { onePlusVector, type MapRow, type WeightSpec } from '../../model/weight-spec.ts';
+import {
+  alongRows,
+  byRows,
+  onePlusVector,
+  type MapRow,
+  type SplitUnit,
+  type WeightSpec,
+} from '../../model/weight-spec.ts';
 import type { LayerNames, Qwen35Base } from './config.ts';
+
+/**
+ * Value heads go with their key head. Tiled, they are as many runs of all key heads as a key head has value heads;
+ * queries and keys are one run each.
+ */
+export const deltaUnits = ({
+  nKeyHeads,
+  nValueHeads,
+}: Qwen35Base['delta']): { readonly unit: SplitUnit; readonly nValueRuns: number } => ({
+  unit: { name: 'key heads of linear attention', count: nKeyHeads },
+  nValueRuns: nValueHeads / nKeyHeads,
+});
 
 /** Checkpoint head of each tiled head. */
 const tiledHeads = (nKeyHeads: number, nValueHeads: number): Int32Array => {
@@ -32,12 +51,14 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
   const keys = 2 * nKeyHeads * headDim;
   const values = nValueHeads * headDim;
   const channels = keys + values;
+  const { unit, nValueRuns } = deltaUnits(delta);
   const perHead = (name: string, source: string, map: (value: number) => number): WeightSpec => ({
     name: `${to}.${name}`,
     ne: [nValueHeads],
     role: 'exact',
     parts: [{ name: `${from}.${source}`, shape: [nValueHeads] }],
     mapRow: reorder(heads, map),
+    split: alongRows(unit, nValueRuns),
   });
   const gate = (name: string, source: string): WeightSpec => ({
     name: `${to}.${name}.weight`,
@@ -45,6 +66,7 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
     role: 'gate',
     parts: [{ name: `${from}.${source}.weight`, shape: [nValueHeads, hiddenSize] }],
     rowOrder: heads,
+    split: byRows(unit, nValueRuns),
   });
   return [
     {
@@ -53,6 +75,7 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
       role: 'linear',
       parts: [{ name: `${from}.in_proj_qkv.weight`, shape: [channels, hiddenSize] }],
       rowOrder: blockOrder(heads, headDim, keys),
+      split: byRows(unit, 2 + nValueRuns),
     },
     {
       name: `${to}.attn_gate.weight`,
@@ -60,6 +83,7 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
       role: 'linear',
       parts: [{ name: `${from}.in_proj_z.weight`, shape: [values, hiddenSize] }],
       rowOrder: blockOrder(heads, headDim),
+      split: byRows(unit, nValueRuns),
     },
     gate('ssm_beta', 'in_proj_b'),
     gate('ssm_alpha', 'in_proj_a'),
@@ -71,6 +95,7 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
       role: 'exact',
       parts: [{ name: `${from}.conv1d.weight`, shape: [channels, 1, kernel] }],
       rowOrder: blockOrder(heads, headDim, keys),
+      split: byRows(unit, 2 + nValueRuns),
     },
     {
       name: `${to}.ssm_norm.weight`,
@@ -84,6 +109,7 @@ export const deltaNetWeights = ({ hiddenSize, delta }: Qwen35Base, { from: layer
       role: 'linear',
       parts: [{ name: `${from}.out_proj.weight`, shape: [hiddenSize, values] }],
       mapRow: reorder(blockOrder(heads, headDim)),
+      split: alongRows(unit, nValueRuns),
     },
   ];
 };

@@ -5,20 +5,28 @@
 import { ops, type Tensor } from '@cortex/ggml';
 import { attendCached, storeKeysValues } from '../../blocks/cached-attention.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
-import { matrix, onePlusVector, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, byRows, matrix, onePlusVector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch.ts';
+import { headUnits } from '../head-units.ts';
 import type { LayerNames, Qwen35Base } from './config.ts';
 
 export const gatedAttentionWeights = (base: Qwen35Base, { from: layer, to }: LayerNames): WeightSpec[] => {
   const { hiddenSize, headDim, nHeads, nHeadsKv } = base;
+  const heads = byRows(headUnits(base));
   const from = `${layer}.self_attn`;
   return [
-    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, 2 * nHeads * headDim),
-    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim),
-    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim),
+    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, 2 * nHeads * headDim, heads),
+    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
     onePlusVector(`${to}.attn_q_norm.weight`, `${from}.q_norm.weight`, headDim),
     onePlusVector(`${to}.attn_k_norm.weight`, `${from}.k_norm.weight`, headDim),
-    matrix(`${to}.attn_output.weight`, `${from}.o_proj.weight`, nHeads * headDim, hiddenSize),
+    matrix(
+      `${to}.attn_output.weight`,
+      `${from}.o_proj.weight`,
+      nHeads * headDim,
+      hiddenSize,
+      alongRows(headUnits(base)),
+    ),
   ];
 };
 

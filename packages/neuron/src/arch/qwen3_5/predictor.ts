@@ -7,8 +7,9 @@ import { ops, type Tensor } from '@cortex/ggml';
 import { joined } from '../../blocks/cached-attention.ts';
 import type { DecoderLayer } from '../../blocks/decoder.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
-import { matrix, onePlusVector, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, matrix, onePlusVector, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, Predictor, TextBatch } from '../arch.ts';
+import { headUnits } from '../head-units.ts';
 import type { LayerNames, Qwen35Base } from './config.ts';
 import { layerNormWeights } from './delta-weights.ts';
 import { gatedAttention, gatedAttentionWeights, storeAttention } from './gated-attention.ts';
@@ -78,7 +79,7 @@ export const predictorOf = (base: Qwen35Base, names: TensorNames, feedForward: F
   };
   return {
     weights,
-    cache: { kind: 'attention', rowLength: headDim * nHeadsKv, headDim },
+    cache: { kind: 'attention', rowLength: headDim * nHeadsKv, headDim, split: alongRows(headUnits(base)) },
     nTensorsMax: 160,
     follow: (build, batch, embeds, hidden) => {
       if (batch.before === null) return;

@@ -3,11 +3,13 @@ import { z } from 'zod';
 import { decoder, languageHead, type DecoderLayer } from '../../blocks/decoder.ts';
 import { gatedDeltaNet } from '../../blocks/gated-delta-net.ts';
 import { gatedMlp } from '../../blocks/mlp.ts';
-import { matrix, onePlusVector, outerMatrices, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, onePlusVector, outerMatrices, type TensorNames, type WeightSpec } from '../../model/weight-spec.ts';
 import type { Arch, ArchModel, LayerCache } from '../arch.ts';
 import { parseConfigFields, size } from '../config-fields.ts';
+import { headUnits } from '../head-units.ts';
+import { gatedMlpWeights } from '../mlp-weights.ts';
 import { qwen35Base, textConfigOf, type LayerNames, type Qwen35Base } from './config.ts';
-import { deltaNetWeights, layerNormWeights } from './delta-weights.ts';
+import { deltaNetWeights, deltaUnits, layerNormWeights } from './delta-weights.ts';
 import { qwen35ConfigOfGguf } from './gguf-config.ts';
 import { gatedAttention, gatedAttentionWeights } from './gated-attention.ts';
 import { predictorNames, predictorOf, type FeedForward } from './predictor.ts';
@@ -20,20 +22,25 @@ const outerWeights = (base: Qwen35Base): WeightSpec[] => [
 
 const cacheOf = (base: Qwen35Base, i: number): LayerCache => {
   const { nKeyHeads, nValueHeads, headDim, kernel } = base.delta;
-  return base.layerTypes[i] === 'full_attention'
-    ? { kind: 'attention', rowLength: base.headDim * base.nHeadsKv, headDim: base.headDim }
-    : {
-        kind: 'recurrent',
-        convLength: (kernel - 1) * (2 * nKeyHeads + nValueHeads) * headDim,
-        stateLength: headDim * headDim * nValueHeads,
-      };
+  if (base.layerTypes[i] === 'full_attention') {
+    const split = alongRows(headUnits(base));
+    return { kind: 'attention', rowLength: base.headDim * base.nHeadsKv, headDim: base.headDim, split };
+  }
+  const { unit, nValueRuns } = deltaUnits(base.delta);
+  return {
+    kind: 'recurrent',
+    convLength: (kernel - 1) * (2 * nKeyHeads + nValueHeads) * headDim,
+    stateLength: headDim * headDim * nValueHeads,
+    convSplit: alongRows(unit, 2 + nValueRuns),
+    stateSplit: alongRows(unit, nValueRuns),
+  };
 };
 
 /** A Qwen3.5 decoder, with its tower if it has one, whose layer i has the given feed-forward part. */
 export const qwen35Model = (
   { config, names, base }: { readonly config: unknown; readonly names: TensorNames; readonly base: Qwen35Base },
   feedForward: (layer: LayerNames) => FeedForward,
-  nTensorsPerLayer: number,
+  { nTensorsPerLayer, nExpertsUsed = 1 }: { readonly nTensorsPerLayer: number; readonly nExpertsUsed?: number },
 ): ArchModel => {
   const namesOf = (i: number): LayerNames => ({ from: `${base.prefix}layers.${i}`, to: `blk.${i}` });
   const parts = base.layerTypes.map((_, i) => feedForward(namesOf(i)));
@@ -60,6 +67,7 @@ export const qwen35Model = (
       ...outerWeights(base),
       ...parts.flatMap((part, i) => [...layerNormWeights(base, namesOf(i)), ...mixer(i), ...part.weights]),
     ],
+    summedLength: base.hiddenSize * nExpertsUsed,
     nTensorsMax: 64 + base.nLayers * nTensorsPerLayer,
     nTensorsPerRow: 8 + base.nLayers * 16,
     buildText: (build, batch) => decoder(build, batch, { layers, normEps: base.normEps, follow: predictor?.follow }),
@@ -76,18 +84,12 @@ export const qwen35: Arch = {
     const base = qwen35Base(config, names);
     const schema = z.looseObject({ intermediate_size: size });
     const { intermediate_size: ffSize } = parseConfigFields(schema, textConfigOf(config));
-    const dense = ({ from: layer, to }: LayerNames): FeedForward => {
-      const from = `${layer}.mlp`;
+    const dense = ({ from, to }: LayerNames): FeedForward => {
+      const { hiddenSize } = base;
+      const weights = gatedMlpWeights(`${from}.mlp`, `${to}.ffn`, { hiddenSize, ffSize });
       const build: DecoderLayer['feedForward'] = (graph, x) => gatedMlp(graph, x, `${to}.ffn`);
-      return {
-        weights: [
-          matrix(`${to}.ffn_gate.weight`, `${from}.gate_proj.weight`, base.hiddenSize, ffSize),
-          matrix(`${to}.ffn_up.weight`, `${from}.up_proj.weight`, base.hiddenSize, ffSize),
-          matrix(`${to}.ffn_down.weight`, `${from}.down_proj.weight`, ffSize, base.hiddenSize),
-        ],
-        build,
-      };
+      return { weights, build };
     };
-    return qwen35Model({ config, names, base }, dense, 80);
+    return qwen35Model({ config, names, base }, dense, { nTensorsPerLayer: 80 });
   },
 };

@@ -51,6 +51,6 @@ export const qwen35Moe: Arch = {
         build,
       };
     };
-    return qwen35Model({ config, names, base }, routed, 112 + 2 * nUsed);
+    return qwen35Model({ config, names, base }, routed, { nTensorsPerLayer: 112 + 2 * nUsed, nExpertsUsed: nUsed });
   },
 };

@@ -41,6 +41,6 @@ export const qwen3Moe: Arch = {
         ? { weights: mlpWeights(base, i), build: dense }
         : { weights: expertWeights(`${base.prefix}layers.${i}.mlp`, to, shape, names), build: routed };
     };
-    return qwen3Model(base, feedForward, 64 + 2 * nUsed);
+    return qwen3Model(base, feedForward, { nTensorsPerLayer: 64 + 2 * nUsed, nExpertsUsed: nUsed });
   },
 };
