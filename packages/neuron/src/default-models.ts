@@ -19,10 +19,10 @@ export class DefaultModels {
   async load(harness: Pick<Harness, 'load'>, models: readonly DefaultModel[], log: Logger): Promise<void> {
     if (models.length === 0) return;
     this.#state = 'loading';
-    for (const { id, quant } of models) {
+    for (const { id, ...options } of models) {
       const startedMs = performance.now();
       try {
-        await harness.load({ model_id: id, ...(quant === undefined ? {} : { quant }) });
+        await harness.load({ model_id: id, ...options });
         this.#loaded.push(id);
         log.info({ model: id, durationMs: Math.round(performance.now() - startedMs) }, 'loaded');
       } catch (thrown) {

@@ -22,6 +22,7 @@ const mb = 1024 * 1024;
 
 export class FakeDevice implements Device {
   readonly info: DeviceInfo;
+  readonly members: readonly number[];
   poisonedReason: string | null = null;
   script: TokenScript = () => [];
   pauseMs = 0;
@@ -45,7 +46,8 @@ export class FakeDevice implements Device {
   readonly #poisoned = new AbortController();
   readonly #models = new Map<string, LoadSpec>();
 
-  constructor(index = 0) {
+  constructor(index = 0, members: readonly number[] = [index]) {
+    this.members = members;
     this.info = { index, name: `Fake GPU ${index}`, backend: 'cuda', vram_total_mb: 1000 };
   }
 

@@ -62,6 +62,8 @@ export interface HarnessSetup extends AsyncDisposable {
   /** The first of `devices`. */
   readonly device: FakeDevice;
   readonly devices: readonly FakeDevice[];
+  /** Those opened so far. */
+  readonly groups: readonly FakeDevice[];
   readonly root: string;
 }
 
@@ -85,8 +87,14 @@ export const setUp = async (
   await writeModels(root);
   const device = new FakeDevice(0);
   const devices = [device, ...Array.from({ length: nDevices - 1 }, (_, i) => new FakeDevice(i + 1))];
+  const groups: FakeDevice[] = [];
   const harness = new GgmlHarness({
     devices,
+    openGroup: async (indices) => {
+      const group = new FakeDevice(indices[0], indices);
+      groups.push(group);
+      return group;
+    },
     config: { ...neuronConfigSchema.parse({}).harness.ggml, ...config },
     store: new ModelStore({ modelDirs: [root], hubCacheDir: path.join(root, 'none'), hub: null }),
     supportedModelTypes: ['qwen3_5'],
@@ -97,6 +105,7 @@ export const setUp = async (
     harness,
     device,
     devices,
+    groups,
     root,
     [Symbol.asyncDispose]: async () => {
       await harness.close(0);

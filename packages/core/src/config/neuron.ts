@@ -158,6 +158,19 @@ export const neuronConfigSchema = z.strictObject({
           .optional()
           .describe('Quantise its weights while loading; default: [harness.ggml] quant.')
           .meta({ examples: ['q8_0'] }),
+        tensor_parallel: z
+          .int()
+          .min(1)
+          .max(16)
+          .optional()
+          .describe('GPUs of this host that share it, each with a part of every layer. Default: one has all of it.')
+          .meta({ examples: [2] }),
+        devices: z
+          .array(z.int().min(0))
+          .min(1)
+          .optional()
+          .describe('Indices of those GPUs, as `cortex status` shows them. Default: those with the most free memory.')
+          .meta({ examples: [[0, 1]] }),
       }),
     )
     .default([])

@@ -14,7 +14,10 @@ export interface Generation {
 
 /** Every call on a poisoned device rejects at once with `device_poisoned`, those already waiting too. */
 export interface Device {
+  /** Of a group: its devices taken together, under the index of the first. */
   readonly info: DeviceInfo;
+  /** Indices of the devices that it computes on: one, or those of a group. */
+  readonly members: readonly number[];
   /** Why it is out of service; null while it works. */
   readonly poisonedReason: string | null;
   run<K extends DeviceJob['kind']>(job: JobOf<K>): Promise<DeviceAnswers[K]>;

@@ -11,9 +11,10 @@ const quiet = (): AbortSignal => new AbortController().signal;
 /** Those of the test that runs. */
 const devices: DeviceClient[] = [];
 
-const openFake = async (index = 0, stepMsMax = 60_000): Promise<DeviceClient> => {
+const openFake = async (index = 0, stepMsMax = 60_000, members: readonly number[] = [index]): Promise<DeviceClient> => {
   const device = await DeviceClient.open({
     info: { index, name: 'fake', backend: 'cpu', vram_total_mb: 1 },
+    members,
     hostUrl,
     host: { index, threads: 1 },
     guard: new DeviceGuard(stepMsMax),
@@ -125,8 +126,11 @@ describe('DeviceClient', () => {
     expect(doomed.poisonedReason).toMatch('exit code 3');
   });
 
-  it('is poisoned when a step does not return, while another device serves on', async () => {
-    const [hung, well] = await Promise.all([openFake(0, 1500), openFake(1)]);
+  it.each([
+    ['cpu-dev-0', [0]],
+    ['cpu-dev-0+1', [0, 1]],
+  ])('is poisoned as %s when a step does not return, while another device serves on', async (name, members) => {
+    const [hung, well] = await Promise.all([openFake(0, 1500, members), openFake(1)]);
     await Promise.all(
       [hung, well].map((either) => either.load(fakeLoadSpec('m', { failures: { 9: 'hang' } }), () => {})),
     );
@@ -135,7 +139,7 @@ describe('DeviceClient', () => {
     await until(() => hung.heartbeat.read().activity === 'step');
     await new Promise((resolve) => setTimeout(resolve, 50));
     const queued = hung.run({ kind: 'encode_image', modelId: 'm', image: fakeImage('a') });
-    const failure = { code: 'device_poisoned', facts: { device: 'cpu-dev-0' } };
+    const failure = { code: 'device_poisoned', facts: { device: name } };
     await expect(Promise.allSettled([running, queued])).resolves.toMatchObject([
       { reason: failure },
       { reason: failure },

@@ -26,6 +26,8 @@ import type {
 
 export interface DeviceOptions {
   readonly info: DeviceInfo;
+  /** Of a group: the indices of its devices; by default the device's own. */
+  readonly members?: readonly number[];
   /** Module that exports `openDevice`, as its TypeScript source. */
   readonly hostUrl: URL;
   readonly host: DeviceHostOptions;
@@ -64,7 +66,8 @@ const after = (ms: number): { readonly elapsed: Promise<'late'>; readonly clear:
 
 export class DeviceClient implements Device {
   readonly info: DeviceInfo;
-  /** Its thread's name, such as `cuda-dev-0`. */
+  readonly members: readonly number[];
+  /** Its thread's name, such as `cuda-dev-0` or `cuda-dev-0+1`. */
   readonly name: string;
   readonly heartbeat: Heartbeat;
   readonly #options: DeviceOptions;
@@ -83,7 +86,8 @@ export class DeviceClient implements Device {
   private constructor(options: DeviceOptions) {
     const { info, hostUrl, host, waitingMax = defaultWaitingMax } = options;
     this.info = info;
-    this.name = `${info.backend}-dev-${info.index}`;
+    this.members = options.members ?? [info.index];
+    this.name = `${info.backend}-dev-${this.members.join('+')}`;
     this.#options = options;
     const heartbeat = Heartbeat.buffer();
     this.heartbeat = new Heartbeat(heartbeat);

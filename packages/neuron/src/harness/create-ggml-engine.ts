@@ -7,6 +7,7 @@ import { DeviceGuard } from '../device/device-guard.ts';
 import type { EngineFactory, EngineParts } from '../main.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { defaultThreads } from './compute-threads.ts';
+import type { OpenGroup } from './device-groups.ts';
 import { GgmlHarness } from './ggml-harness.ts';
 import { enginePackages } from './probe-engine.ts';
 import { SizingThread } from './sizing-thread.ts';
@@ -16,20 +17,38 @@ const hostUrl = new URL('../model/device-host.ts', import.meta.url);
 /** 64 prompts of 16 choices. */
 const sequencesPerRequestMax = 1024;
 
+/** Several share every model that is loaded on them. */
 const openDevice = (
-  { info, registryIndex }: ServedDevice,
+  [{ info, registryIndex }, ...others]: readonly [ServedDevice, ...ServedDevice[]],
   guard: DeviceGuard,
   { config, log }: EngineParts,
-): Promise<DeviceClient> =>
-  DeviceClient.open({
-    info,
+): Promise<DeviceClient> => {
+  const infos = [info, ...others.map((other) => other.info)];
+  const members = infos.map(({ index }) => index);
+  const name = infos.map((each) => each.name).join(' + ');
+  return DeviceClient.open({
+    info: { ...info, name, vram_total_mb: infos.reduce((sum, each) => sum + each.vram_total_mb, 0) },
+    members,
     hostUrl,
-    host: { index: registryIndex, threads: config.threads ?? defaultThreads() },
+    host: {
+      index: registryIndex,
+      others: others.map((other) => other.registryIndex),
+      threads: config.threads ?? defaultThreads(),
+    },
     guard,
     // Each model's own queue is the limit that counts, and it counts requests.
     waitingMax: (config.queue_max + config.parallel) * sequencesPerRequestMax,
-    onPoisoned: (reason) => log.error({ device: info.index, name: info.name, reason }, 'device out of service'),
+    onPoisoned: (reason) => log.error({ device: members.join('+'), name, reason }, 'device out of service'),
   });
+};
+
+const openGroup =
+  (served: readonly ServedDevice[], guard: DeviceGuard, parts: EngineParts): OpenGroup =>
+  (indices) => {
+    const [first, ...others] = indices.flatMap((index) => served.filter(({ info }) => info.index === index));
+    if (first === undefined) throw new Error(`no devices ${indices.join(', ')} to make a group of`);
+    return openDevice([first, ...others], guard, parts);
+  };
 
 /** Those that open; one that does not leaves the others. @throws what the first said when none opens. */
 const openDevices = async (
@@ -41,7 +60,7 @@ const openDevices = async (
   const failures: unknown[] = [];
   for (const device of served) {
     try {
-      devices.push(await openDevice(device, guard, parts));
+      devices.push(await openDevice([device], guard, parts));
     } catch (error) {
       failures.push(error);
       const { message } = CortexError.from(error);
@@ -61,7 +80,8 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   const devices = await openDevices(served, guard, parts);
   const { registryIndex } = served[0] ?? { registryIndex: 0 };
   const measurer = new SizingThread(registryIndex, config);
-  const harness = new GgmlHarness({ devices, config, store, supportedModelTypes, measurer });
+  const groups = openGroup(served, guard, parts);
+  const harness = new GgmlHarness({ devices, openGroup: groups, config, store, supportedModelTypes, measurer });
   // Whoever lists the models first finds them measured.
   void harness.models().catch(() => {});
   return {

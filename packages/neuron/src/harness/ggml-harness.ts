@@ -34,6 +34,7 @@ import { ModelLoader } from './load-model.ts';
 import { GrammarThread } from './grammar-thread.ts';
 import { loadOptionsOf } from './load-options.ts';
 import { contextMaxOf } from './loaded-model.ts';
+import { DeviceGroups, type OpenGroup } from './device-groups.ts';
 import { DeviceRooms } from './device-rooms.ts';
 import { ModelSizes, type ModelMeasurer } from './model-sizes.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
@@ -48,6 +49,7 @@ import { whileLoading } from './while-loading.ts';
 
 export interface GgmlHarnessParts {
   readonly devices: readonly Device[];
+  readonly openGroup: OpenGroup;
   readonly config: GgmlConfig;
   readonly store: ModelStore;
   /** The `model_type`s that the engine has an architecture for. */
@@ -85,6 +87,7 @@ export class GgmlHarness implements Harness {
   readonly name = 'ggml';
   readonly devices: readonly DeviceInfo[];
   readonly #devices: readonly Device[];
+  readonly #groups: DeviceGroups;
   readonly #config: GgmlConfig;
   readonly #catalogue: ModelCatalogue;
   readonly #registry: ModelRegistry;
@@ -100,8 +103,10 @@ export class GgmlHarness implements Harness {
     this.#rooms = new DeviceRooms(devices);
     const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
     this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
+    this.#groups = new DeviceGroups(parts.openGroup);
     const loader = new ModelLoader({
       devices,
+      groups: this.#groups,
       config,
       loadPromptSide: this.#loadPromptSide,
       buildTrie: (table) => this.#grammars.trie(table),
@@ -231,6 +236,7 @@ export class GgmlHarness implements Harness {
     const sides = this.#registry.loaded().map(({ model }) => model.side);
     await Promise.all([
       ...this.#devices.map((device) => device.shutdown(leftMs)),
+      this.#groups.close(leftMs),
       ...sides.map((side) => side.close()),
       this.#preparer.close(),
       this.#grammars.close(),
@@ -244,8 +250,10 @@ export class GgmlHarness implements Harness {
     const held = this.#registry.loaded();
     return new Map(
       [...freeBytes].map(([device, nBytes]) => {
-        const its = held.filter(({ model }) => model.device === device);
-        return [device, its.reduce((sum, { model }) => sum + model.loaded.bytes, nBytes)];
+        const its = held.filter(({ model }) => model.device.members.includes(device.info.index));
+        const heldHere = ({ model: { loaded, device: on } }: (typeof its)[number]): number =>
+          loaded.bytes / on.members.length;
+        return [device, its.reduce((sum, each) => sum + heldHere(each), nBytes)];
       }),
     );
   }

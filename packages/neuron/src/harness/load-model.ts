@@ -5,18 +5,20 @@ import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
 import type { TrieArrays, VocabularyTable } from '../sampling/grammar/vocabulary-trie.ts';
 import { Admission } from './admission.ts';
+import type { DeviceGroups } from './device-groups.ts';
 import { partsText, totalBytes } from '../model/memory-plan.ts';
 import type { WeightType } from '../model/weight-types.ts';
 import { weightBytes, type LoadOptions } from './load-options.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { refusedModel, type KnownModel } from './model-catalogue.ts';
 import { defaultWeightType, leastParts, type ModelSizes } from './model-sizes.ts';
-import { placeModel, type DeviceRoom, type Need } from './place-model.ts';
+import { placeModel, placeShared, type DeviceRoom, type Need } from './place-model.ts';
 import { patchesMaxOf } from './read-vision-meta.ts';
 import type { PromptSide, PromptSideLoader } from './prompt-side.ts';
 
 export interface ModelLoaderParts {
   readonly devices: readonly Device[];
+  readonly groups: DeviceGroups;
   readonly config: GgmlConfig;
   readonly loadPromptSide: PromptSideLoader;
   /** Off this thread and the device's. */
@@ -47,12 +49,14 @@ const prefixHostBytes = ({ prefix_cache: isOn, prefix_cache_mb: mb }: GgmlConfig
 /** Loads one model after the other is the caller's duty: the room is measured here. */
 export class ModelLoader {
   readonly #devices: readonly Device[];
+  readonly #groups: DeviceGroups;
   readonly #config: GgmlConfig;
   readonly #loadPromptSide: PromptSideLoader;
   readonly #buildTrie: ModelLoaderParts['buildTrie'];
   readonly #sizes: ModelSizes | null;
 
-  constructor({ devices, config, loadPromptSide, buildTrie, sizes }: ModelLoaderParts) {
+  constructor({ devices, groups, config, loadPromptSide, buildTrie, sizes }: ModelLoaderParts) {
+    this.#groups = groups;
     this.#sizes = sizes;
     this.#buildTrie = buildTrie;
     this.#devices = devices;
@@ -69,8 +73,7 @@ export class ModelLoader {
     const { id, dir, facts } = known;
     if (facts.refusal !== null) throw refusedModel(id, facts.refusal);
     const weightType = options.weightType ?? defaultWeightType(dir, this.#config);
-    const need = await this.#need(known, weightType);
-    const device = await this.#place({ modelId: id, ...need, deviceIndex: options.deviceIndex });
+    const device = await this.#deviceFor(known, weightType, options);
     onProgress({ fraction: 0, phase: 'tokenizer' });
     const side = await this.#loadPromptSide(dir, id);
     try {
@@ -88,6 +91,17 @@ export class ModelLoader {
     }
     const least = leastParts(measured, this.#config);
     return { bytes: totalBytes(least), parts: partsText(least) };
+  }
+
+  /** A group measures for itself what each of its devices needs. */
+  async #deviceFor(known: KnownModel, weightType: WeightType, options: LoadOptions): Promise<Device> {
+    const { deviceIndices, nDevices } = options;
+    if (nDevices !== null && nDevices > 1) {
+      const rooms = await Promise.all(this.#devices.map(roomOf));
+      return this.#groups.of(placeShared({ modelId: known.id, deviceIndices, nDevices }, rooms));
+    }
+    const need = await this.#need(known, weightType);
+    return this.#place({ modelId: known.id, ...need, deviceIndex: deviceIndices?.[0] ?? null });
   }
 
   async #place(need: Need): Promise<Device> {

@@ -17,6 +17,28 @@ describe('the type that a load asks for', () => {
   });
 });
 
+describe('the devices that a load asks for', () => {
+  const devices = [0, 1, 2].map((index) => ({ index, name: 'GPU', backend: 'cuda', vram_total_mb: 1 }));
+  const placeOf = (rest: object) => loadOptionsOf({ model_id: 'm', ...rest }, devices);
+
+  it('are any, one, or as many as are named or share the model', () => {
+    expect(placeOf({})).toMatchObject({ deviceIndices: null, nDevices: null });
+    expect(placeOf({ devices: [2] })).toMatchObject({ deviceIndices: [2], nDevices: 1 });
+    expect(placeOf({ tensor_parallel: 2 })).toMatchObject({ deviceIndices: null, nDevices: 2 });
+    expect(placeOf({ devices: [2, 0] })).toMatchObject({ deviceIndices: [2, 0], nDevices: 2 });
+  });
+
+  it.each([
+    [{ tensor_parallel: 4 }, 'tensor_parallel is 4, and there are 3 devices here'],
+    [{ tensor_parallel: 2, devices: [0] }, 'tensor_parallel is 2, and devices names 1'],
+    [{ tensor_parallel: 1, devices: [0, 1] }, 'tensor_parallel is 1, and devices names 2'],
+    [{ devices: [1, 1] }, 'devices names a device twice'],
+    [{ devices: [0, 3] }, 'there is no device 3 here, only 0, 1, 2'],
+  ])('are refused where they cannot be: %j', (rest, why) => {
+    expect(() => placeOf(rest)).toThrow(why);
+  });
+});
+
 describe('the memory that weights will take', () => {
   it('follows from their bits on disk and those asked for', () => {
     expect(weightBytes(1600, 'bfloat16', null)).toBe(1600);

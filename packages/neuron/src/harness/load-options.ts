@@ -5,10 +5,13 @@ import { bitsPerWeight, type WeightType } from '../model/weight-types.ts';
 /** Null: as the neuron likes. */
 export interface LoadOptions {
   readonly weightType: WeightType | null;
-  readonly deviceIndex: number | null;
+  /** The devices to be on. */
+  readonly deviceIndices: readonly number[] | null;
+  /** How many devices share it. */
+  readonly nDevices: number | null;
 }
 
-export const anyLoad: LoadOptions = { weightType: null, deviceIndex: null };
+export const anyLoad: LoadOptions = { weightType: null, deviceIndices: null, nDevices: null };
 
 const unsupported = (param: string, message: string): CortexError =>
   new CortexError('unsupported_parameter', message, { param });
@@ -21,22 +24,40 @@ const weightTypeOf = (quant: string | null | undefined): WeightType | null => {
   throw unsupported('quant', `quant ${JSON.stringify(quant.slice(0, 64))} is not one of ${names}`);
 };
 
-const deviceOf = (wanted: readonly number[], devices: readonly DeviceInfo[]): number | null => {
-  if (wanted.length > 1) throw unsupported('devices', 'a model is loaded on one device: name one');
-  const [index] = wanted;
-  if (index === undefined) return null;
-  if (devices.some((device) => device.index === index)) return index;
-  const known = devices.map((device) => device.index).join(', ');
-  throw new CortexError('invalid_request', `there is no device ${index} here, only ${known}`, { param: 'devices' });
+const invalid = (param: string, message: string): CortexError => new CortexError('invalid_request', message, { param });
+
+const indicesOf = (wanted: readonly number[], devices: readonly DeviceInfo[]): readonly number[] | null => {
+  for (const index of wanted) {
+    if (devices.some((device) => device.index === index)) continue;
+    const known = devices.map((device) => device.index).join(', ');
+    throw invalid('devices', `there is no device ${index} here, only ${known}`);
+  }
+  if (new Set(wanted).size < wanted.length) throw invalid('devices', 'devices names a device twice');
+  return wanted.length === 0 ? null : wanted;
+};
+
+/** Several devices that are named share the model. */
+const placeOf = (
+  { tensor_parallel: wanted, devices: named }: LoadRequest,
+  devices: readonly DeviceInfo[],
+): Pick<LoadOptions, 'deviceIndices' | 'nDevices'> => {
+  const deviceIndices = indicesOf(named ?? [], devices);
+  const nDevices = wanted ?? deviceIndices?.length ?? null;
+  if (nDevices !== null && nDevices > devices.length) {
+    const there = devices.length === 1 ? 'is one device' : `are ${devices.length} devices`;
+    throw unsupported('tensor_parallel', `tensor_parallel is ${nDevices}, and there ${there} here`);
+  }
+  if (deviceIndices !== null && deviceIndices.length !== nDevices) {
+    throw invalid('devices', `tensor_parallel is ${nDevices}, and devices names ${deviceIndices.length}`);
+  }
+  return { deviceIndices, nDevices };
 };
 
 /** @throws CortexError `unsupported_parameter`, `invalid_request`. */
-export const loadOptionsOf = (request: LoadRequest, devices: readonly DeviceInfo[]): LoadOptions => {
-  if ((request.tensor_parallel ?? 1) > 1) {
-    throw unsupported('tensor_parallel', 'a model is loaded on one device: tensor_parallel above 1 is not supported');
-  }
-  return { weightType: weightTypeOf(request.quant), deviceIndex: deviceOf(request.devices ?? [], devices) };
-};
+export const loadOptionsOf = (request: LoadRequest, devices: readonly DeviceInfo[]): LoadOptions => ({
+  weightType: weightTypeOf(request.quant),
+  ...placeOf(request, devices),
+});
 
 /** By the name that a checkpoint has its type under: `float32`, `bfloat16`, `Q4_K_M`. */
 const bitsOnDisk = (type: string | null): number => {

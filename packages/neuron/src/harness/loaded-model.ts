@@ -22,10 +22,12 @@ export const contextMaxOf = ({ loaded }: LoadedModel): number => Math.min(loaded
 /** @throws CortexError `device_poisoned`. */
 export const requireWorkingDevice = ({ known, device }: LoadedModel): void => {
   if (device.poisonedReason === null) return;
-  const { index, name } = device.info;
-  throw new CortexError('device_poisoned', `device ${index} (${name}) is out of service: ${device.poisonedReason}`, {
-    facts: { model_id: known.id, device: index },
-  });
+  const its = device.members.join('+');
+  throw new CortexError(
+    'device_poisoned',
+    `device ${its} (${device.info.name}) is out of service: ${device.poisonedReason}`,
+    { facts: { model_id: known.id, device: device.info.index } },
+  );
 };
 
 /** Resolves once the device's memory is free. That of a poisoned device never is, but nobody can use it either. */

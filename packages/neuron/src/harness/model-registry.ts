@@ -273,11 +273,12 @@ const abortAll = (controllers: ReadonlySet<AbortController>, reason: CortexError
 const checkLoadedAs = ({ known, weightType, device }: LoadedModel, wanted: LoadOptions): void => {
   const differs =
     (wanted.weightType !== null && wanted.weightType !== weightType) ||
-    (wanted.deviceIndex !== null && wanted.deviceIndex !== device.info.index);
+    (wanted.nDevices !== null && wanted.nDevices !== device.members.length) ||
+    (wanted.deviceIndices !== null && !wanted.deviceIndices.every((index) => device.members.includes(index)));
   if (!differs) return;
   throw new CortexError(
     'invalid_request',
-    `${known.id} is loaded as ${weightType} on device ${device.info.index}; unload it first to load it otherwise`,
+    `${known.id} is loaded as ${weightType} on device ${device.members.join(' and ')}; unload it first to load it otherwise`,
     { facts: { model_id: known.id } },
   );
 };

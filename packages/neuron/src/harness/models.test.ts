@@ -137,8 +137,9 @@ describe('loading', () => {
 
   it.each([
     [{ quant: 'q4_k' }, 'unsupported_parameter'],
-    [{ tensor_parallel: 2 }, 'unsupported_parameter'],
-    [{ devices: [0, 1] }, 'unsupported_parameter'],
+    [{ tensor_parallel: 3 }, 'unsupported_parameter'],
+    [{ tensor_parallel: 3, devices: [0, 1] }, 'unsupported_parameter'],
+    [{ tensor_parallel: 1, devices: [0, 1] }, 'invalid_request'],
     [{ devices: [7] }, 'invalid_request'],
     [{ model_id: 'none' }, 'model_not_found'],
     [{ model_id: ids.unknown }, 'model_load_failed'],
@@ -151,6 +152,42 @@ describe('loading', () => {
     await setup.harness.load({ model_id: ids.vision });
     expect(await codeOf(setup.harness.load({ model_id: ids.vision, quant: 'f16' }))).toBe('invalid_request');
     expect(await codeOf(setup.harness.load({ model_id: ids.vision, quant: 'auto' }))).toBe('no error');
+  });
+});
+
+const modelsOf = async (): Promise<readonly unknown[]> =>
+  (await setup.harness.models()).map(({ id, status, devices, vram_used_mb }) => ({
+    id,
+    status,
+    devices,
+    vram_used_mb,
+  }));
+
+describe('a model that devices share', () => {
+  it('is loaded on the thread of their group, is shown on all of them, and is left alone when asked for again', async () => {
+    await setup.harness.load({ model_id: ids.vision, tensor_parallel: 2 });
+    expect(setup.groups.map(({ members, modelIds }) => ({ members, modelIds }))).toEqual([
+      { members: [0, 1], modelIds: [ids.vision] },
+    ]);
+    expect(await modelsOf()).toContainEqual({ id: ids.vision, status: 'loaded', devices: [0, 1], vram_used_mb: 20 });
+    await setup.harness.load({ model_id: ids.vision, devices: [1, 0] });
+    expect(await codeOf(setup.harness.load({ model_id: ids.vision, tensor_parallel: 1 }))).toBe('invalid_request');
+    await setup.harness.load({ model_id: ids.text, tensor_parallel: 2 });
+    expect(setup.groups).toHaveLength(1);
+    expect((await chat(setup)).finish).toEqual(['stop']);
+    expect(setup.devices.flatMap((device) => device.loads)).toEqual([]);
+  });
+
+  it('is lost with its group, whose devices go on serving', async () => {
+    await setup.harness.load({ model_id: ids.vision, tensor_parallel: 2 });
+    await setup.harness.load({ model_id: ids.text, devices: [1] });
+    setup.groups[0]?.poison('a collective hung');
+    expect(await codeOf(chat(setup))).toBe('device_poisoned');
+    expect((await chat(setup, { model: ids.text })).finish).toEqual(['stop']);
+    expect((await setup.harness.deviceHealth()).map(({ poisoned }) => poisoned)).toEqual([false, false]);
+    expect(await codeOf(setup.harness.load({ model_id: ids.vision, tensor_parallel: 2 }))).toBe('device_poisoned');
+    await setup.harness.load({ model_id: ids.vision, tensor_parallel: 1 });
+    expect((await chat(setup)).finish).toEqual(['stop']);
   });
 });
 

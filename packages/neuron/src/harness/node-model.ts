@@ -67,7 +67,7 @@ const quantOf = ({ facts }: KnownModel): string | null =>
 
 const placed = ({ known, device, loaded, side, weightType }: LoadedModel): Placed => ({
   quant: weightType === 'auto' ? quantOf(known) : weightType,
-  devices: [device.info.index],
+  devices: [...device.members],
   vram_used_mb: toMb(loaded.bytes),
   capabilities: side.vision === null ? ['text'] : ['text', 'vision'],
   ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
@@ -78,7 +78,11 @@ const shortageOf = (needs: MeasuredNeeds, { config, devices, roomBytes }: NodeMo
   const parts = leastParts(needs, config);
   const bytes = totalBytes(parts);
   const working = devices.filter(({ poisonedReason }) => poisonedReason === null);
-  if (working.some((device) => (roomBytes.get(device) ?? 0) >= bytes)) return null;
+  const free = working.map((device) => roomBytes.get(device) ?? 0).toSorted((a, b) => b - a);
+  // Several may share it: the weights and caches of one are then about an nth, the steps as large as ever.
+  const { weights, kv, state, compute, tower } = parts;
+  const fitsOver = (n: number): boolean => (free[n - 1] ?? 0) >= (weights + kv + state) / n + compute + tower;
+  if (free.some((_, i) => fitsOver(i + 1))) return null;
   const rooms = working.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
   return `it needs ${toMb(bytes)} MB (${partsText(parts)}), ${rooms.join(', ')}`;
 };

@@ -19,6 +19,33 @@ export interface Need {
 
 const mb = 1024 * 1024;
 
+const outOfService = (modelId: string, devices: readonly DeviceRoom[], what: string): CortexError => {
+  const reasons = devices.map(({ index, poisonedReason }) => `device ${index}: ${poisonedReason ?? 'in service'}`);
+  return new CortexError('device_poisoned', `${what} (${reasons.join('; ')})`, { facts: { model_id: modelId } });
+};
+
+export interface SharedNeed {
+  readonly modelId: string;
+  /** The devices to share it; null: any. */
+  readonly deviceIndices: readonly number[] | null;
+  readonly nDevices: number;
+}
+
+/**
+ * The devices that share a model, in the order of their indices: those named, or those with the most free memory.
+ * @throws CortexError `device_poisoned` when too few work.
+ */
+export const placeShared = (
+  { modelId, deviceIndices, nDevices }: SharedNeed,
+  devices: readonly DeviceRoom[],
+): readonly number[] => {
+  const allowed = devices.filter(({ index }) => deviceIndices === null || deviceIndices.includes(index));
+  const working = allowed.filter(({ poisonedReason }) => poisonedReason === null);
+  if (working.length < nDevices) throw outOfService(modelId, allowed, `fewer than ${nDevices} devices are in service`);
+  const best = working.toSorted((a, b) => b.freeBytes - a.freeBytes).slice(0, nDevices);
+  return best.map(({ index }) => index).toSorted((a, b) => a - b);
+};
+
 /**
  * The working device with the most free memory, the first of equals.
  * @throws CortexError `device_poisoned` when none works, `insufficient_vram` when the need exceeds its memory.
@@ -27,12 +54,7 @@ export const placeModel = (need: Need, devices: readonly DeviceRoom[]): number =
   const allowed = devices.filter(({ index }) => need.deviceIndex === null || index === need.deviceIndex);
   const working = allowed.filter(({ poisonedReason }) => poisonedReason === null);
   const [best] = working.toSorted((a, b) => b.freeBytes - a.freeBytes);
-  if (best === undefined) {
-    const reasons = allowed.map(({ index, poisonedReason }) => `device ${index}: ${poisonedReason ?? 'unknown'}`);
-    throw new CortexError('device_poisoned', `no device here is in service (${reasons.join('; ')})`, {
-      facts: { model_id: need.modelId },
-    });
-  }
+  if (best === undefined) throw outOfService(need.modelId, allowed, 'no device here is in service');
   if (best.freeBytes >= need.bytes) return best.index;
   const [neededMb, freeMb] = [Math.ceil(need.bytes / mb), Math.floor(best.freeBytes / mb)];
   throw new CortexError(

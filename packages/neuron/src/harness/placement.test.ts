@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { chooseDevices, type RegisteredDevice } from './choose-devices.ts';
 import { weightBytes } from './load-options.ts';
 import { LoadTimes } from './load-times.ts';
-import { placeModel } from './place-model.ts';
+import { placeModel, placeShared } from './place-model.ts';
 
 const device = (index: number, type: string, backend = 'vulkan'): RegisteredDevice => ({
   index,
@@ -47,6 +47,14 @@ describe('the place of a model', () => {
   it('is refused with the numbers, or with what is wrong with the devices', () => {
     expect(() => placeModel({ ...need, bytes: 301 }, rooms)).toThrow(/1 MB .* device 1 has 0 MB/);
     expect(() => placeModel({ ...need, deviceIndex: 2 }, rooms)).toThrow('device 2: hung');
+  });
+
+  it('is several working devices with the most room, or those named, where they share it', () => {
+    const four = [...rooms, { index: 3, freeBytes: 200, poisonedReason: null }];
+    const shared = { modelId: 'm', deviceIndices: null, nDevices: 2 };
+    expect(placeShared(shared, four)).toEqual([1, 3]);
+    expect(placeShared({ ...shared, deviceIndices: [3, 0] }, four)).toEqual([0, 3]);
+    expect(() => placeShared({ ...shared, deviceIndices: [0, 2] }, four)).toThrow(/fewer than 2 .* device 2: hung/);
   });
 
   it('is sought by the size that the weights will have', () => {
