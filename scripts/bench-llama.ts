@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { howToInstall, isInstalled } from '../packages/neuron/test/peer/llama-addon.ts';
 import { benchModel, shapeNames, typeNames } from './bench-llama/bench-models.ts';
 import { engineRuns } from './bench-llama/engine-runs.ts';
-import { isReached, ratioOf, tableRow, type Measurement } from './bench-llama/measurement.ts';
+import { asJson, tableRow, type Measurement } from './bench-llama/measurement.ts';
 
 const usage = `npm run bench llama -- [--model ${shapeNames.join('|')}] [--type ${typeNames.join('|')}] [--runs N] [--threads N] [--json]`;
 
@@ -35,17 +35,6 @@ const optionsOf = (args: readonly string[]) => {
     isJson: values.json,
   };
 };
-
-const asJson = (measurements: readonly Measurement[]): string =>
-  JSON.stringify(
-    measurements.map((measurement) => ({
-      ...measurement,
-      ratio: ratioOf(measurement),
-      reached: isReached(measurement),
-    })),
-    null,
-    2,
-  );
 
 export const run = async (args: readonly string[]): Promise<void> => {
   const { shapes, types, nRuns, threads, isJson } = optionsOf(args);

@@ -7,6 +7,7 @@ const benches = {
   gateway: async () => (await import('./bench-gateway.ts')).run(),
   llama: async (args: readonly string[]) => (await import('./bench-llama.ts')).run(args),
   quant: async (args: readonly string[]) => (await import('./bench-quant.ts')).run(args),
+  serving: async (args: readonly string[]) => (await import('./bench-serving.ts')).run(args),
   routing: async () => {
     const { routingCosts } = await import('../packages/gateway/test/fleet/routing-bench.ts');
     console.table(routingCosts());

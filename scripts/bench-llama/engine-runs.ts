@@ -3,10 +3,9 @@
  * turns, so that what else the machine does falls on both. Choosing the next token is left out on both sides. Both compute
  * with as many threads, and keep keys and values as llama.cpp does by itself: f16.
  */
-import { execFileSync } from 'node:child_process';
 import { EngineProcess, llamaProgram } from '../../packages/neuron/test/peer/engine-process.ts';
 import type { BenchModel } from './bench-models.ts';
-import { median, type Measurement } from './measurement.ts';
+import { median, rssMb, type Measurement } from './measurement.ts';
 
 const cortexProgram = new URL('../../packages/neuron/test/peer/cortex-program.ts', import.meta.url);
 
@@ -22,11 +21,6 @@ export interface EngineRunOptions {
 
 const promptIds = (run: number): readonly number[] =>
   Array.from({ length: nPrompt }, (_, i) => ((i + run * 37) * 7919) % 512);
-
-const rssMb = (pid: number): number => {
-  const kb = Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' }).trim());
-  return kb / 1024;
-};
 
 interface Samples {
   readonly prefillMs: number[];

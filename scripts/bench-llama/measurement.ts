@@ -1,4 +1,5 @@
-/** One line of the comparison, and what it must reach. */
+/** One line of a comparison, and what it must reach. */
+import { execFileSync } from 'node:child_process';
 
 export interface Bar {
   readonly kind: 'at_least' | 'at_most';
@@ -17,7 +18,7 @@ export interface Measurement {
   readonly bar: Bar | null;
 }
 
-export const ratioOf = ({ ours, other }: Measurement): number => (other === null ? ours : ours / other.value);
+const ratioOf = ({ ours, other }: Measurement): number => (other === null ? ours : ours / other.value);
 
 export const isReached = (measurement: Measurement): boolean | null => {
   const { bar } = measurement;
@@ -49,3 +50,18 @@ export const tableRow = (measurement: Measurement): Readonly<Record<string, stri
 
 export const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+
+export const asJson = (measurements: readonly Measurement[]): string =>
+  JSON.stringify(
+    measurements.map((measurement) => ({
+      ...measurement,
+      ratio: ratioOf(measurement),
+      reached: isReached(measurement),
+    })),
+    null,
+    2,
+  );
+
+/** Memory that a process has in use now. */
+export const rssMb = (pid: number): number =>
+  Number(execFileSync('ps', ['-o', 'rss=', '-p', String(pid)], { encoding: 'utf8' }).trim()) / 1024;

@@ -184,3 +184,68 @@ describe('the Anthropic client', () => {
     expect(await neuron.inFlight(fixtureModel)).toBe(0);
   });
 });
+
+const aboutPicture = (system: string, picture: string): Promise<Anthropic.Message> => {
+  const source = { type: 'base64' as const, media_type: 'image/png' as const, data: picture };
+  const content = [
+    { type: 'image' as const, source },
+    { type: 'text' as const, text: 'Which shape is it, and where?' },
+  ];
+  const greedy = { model: shapesModel, max_tokens: 8, temperature: 0 };
+  return anthropic.messages.create({ ...greedy, system, messages: [{ role: 'user', content }] });
+};
+
+const turn = (role: 'user' | 'assistant', content: string) => ({ role, content });
+
+describe('what earlier turns computed', () => {
+  const system = 'You speak of shapes and colours alone, and never of the sea. '.repeat(6);
+  const base = { model: fixtureModel, max_tokens: 8, temperature: 0 };
+  const history = [turn('user', 'Name a shape, please.'), turn('assistant', 'A ring.'), turn('user', 'And a colour?')];
+  let nFirst = 0;
+  beforeAll(async () => {
+    const messages = [{ role: 'system' as const, content: system }, history[0]!];
+    const { usage } = await openai.chat.completions.create({ ...base, messages });
+    nFirst = usage?.prompt_tokens ?? 0;
+  });
+  /** All of the first prompt but what its end may be told otherwise. */
+  const expectReused = (nCached: number | null | undefined): void => {
+    expect(nCached).toBeGreaterThan(nFirst - 32);
+    expect(nFirst).toBeGreaterThan(64);
+  };
+
+  it('is not computed again in the next, as a stream of chat says', async () => {
+    const stream = await openai.chat.completions.create({
+      ...base,
+      messages: [{ role: 'system', content: system }, ...history],
+      stream: true,
+      stream_options: { include_usage: true },
+    });
+    let nCached = 0;
+    for await (const { usage } of stream) nCached = usage?.prompt_tokens_details?.cached_tokens ?? nCached;
+    expectReused(nCached);
+  });
+
+  it('nor in the other protocols, whole and streamed', async () => {
+    const request = { ...base, system, messages: history };
+    expectReused((await anthropic.messages.create(request)).usage.cache_read_input_tokens);
+    expectReused((await anthropic.messages.stream(request).finalMessage()).usage.cache_read_input_tokens);
+    const { model, temperature, max_tokens: max_output_tokens } = base;
+    const asked = { model, temperature, max_output_tokens, instructions: system, input: history };
+    expectReused((await openai.responses.create(asked)).usage?.input_tokens_details.cached_tokens);
+    const streamed = await openai.responses.stream({ ...asked, stream: true }).finalResponse();
+    expectReused(streamed.usage?.input_tokens_details.cached_tokens);
+  });
+
+  it('is not taken for that of another picture, though the words are the same', async () => {
+    const others = readFileSync(join(root, 'models/shapes-vl/samples/shapes-2-224x224.png')).toString('base64');
+    const first = await aboutPicture(system, data);
+    const again = await aboutPicture(system, data);
+    expect(again.content).toEqual(first.content);
+    const [seen, other] = [
+      again.usage.cache_read_input_tokens ?? 0,
+      (await aboutPicture(system, others)).usage.cache_read_input_tokens ?? 0,
+    ];
+    // Up to the end of the system prompt at most.
+    expect(seen - other).toBeGreaterThan(25);
+  });
+});

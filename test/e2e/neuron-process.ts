@@ -19,6 +19,8 @@ export interface NeuronOptions {
   /** Beside `models/` and `fixtures/models/`. */
   readonly modelDirs?: readonly string[];
   readonly load?: readonly string[];
+  /** Small graphs on a busy machine: two would wait for each other at every operation. 1 by default. */
+  readonly threads?: number;
   /** Lines of `[harness.ggml]`. */
   readonly ggml?: readonly string[];
 }
@@ -38,7 +40,7 @@ export interface NeuronProcess extends AsyncDisposable {
   post(path: string, body: unknown): Promise<JsonAnswer>;
 }
 
-const configText = ({ modelDirs = [], load = [], ggml = [] }: NeuronOptions): string =>
+const configText = ({ modelDirs = [], load = [], threads = 1, ggml = [] }: NeuronOptions): string =>
   [
     'host = "127.0.0.1"',
     'port = 0',
@@ -47,8 +49,7 @@ const configText = ({ modelDirs = [], load = [], ggml = [] }: NeuronOptions): st
     `model_dirs = ${JSON.stringify([join(root, 'models'), join(root, 'fixtures/models'), ...modelDirs])}`,
     ...load.map((id) => `[[default_models]]\nid = "${id}"`),
     '[harness.ggml]',
-    // Small graphs on a busy machine: two threads would wait for each other at every operation.
-    'threads = 1',
+    `threads = ${threads}`,
     ...ggml,
   ].join('\n');
 

@@ -1,4 +1,5 @@
 /** The process in which our engine runs for benchmarks: the model on the CPU, without run loop and server. */
+import { openLibrary } from '@cortex/ggml';
 import { openDevice } from '../../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelSequence } from '../../src/model/device-model.ts';
 import { argmax } from '../../src/sampling/argmax.ts';
@@ -93,6 +94,9 @@ const current = (): Session => {
 
 const answer = async (call: EngineCall): Promise<EngineAnswers[keyof EngineAnswers]> => {
   switch (call.kind) {
+    case 'start':
+      openLibrary();
+      return null;
     case 'open':
       session?.model[Symbol.dispose]();
       session?.host[Symbol.dispose]();

@@ -1,6 +1,8 @@
 /** What tests and benchmarks ask of an engine, ours or llama.cpp, that runs in a process of its own. */
 
 export type EngineCall =
+  /** Its library opened, and no model. */
+  | { readonly kind: 'start' }
   | {
       readonly kind: 'open';
       /** A GGUF file. */
@@ -27,6 +29,7 @@ export interface Continuation {
 }
 
 export interface EngineAnswers {
+  readonly start: null;
   readonly open: null;
   readonly tokenize: readonly number[];
   readonly continue: Continuation;

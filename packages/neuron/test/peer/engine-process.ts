@@ -24,6 +24,11 @@ export class EngineProcess implements AsyncDisposable {
     );
   }
 
+  /** Opens its library. */
+  async ready(): Promise<void> {
+    await this.#ask({ kind: 'start' });
+  }
+
   /** In place of the model before. @throws Error when the engine refuses it; why goes to standard error. */
   async open(options: OpenOptions): Promise<void> {
     await this.#ask({ kind: 'open', ...options });

@@ -122,6 +122,9 @@ const session = (): Session => {
 
 const answer = async (call: EngineCall): Promise<EngineAnswers[keyof EngineAnswers]> => {
   switch (call.kind) {
+    case 'start':
+      llama ??= await loadLlama();
+      return null;
     case 'open':
       await opened?.close();
       opened = undefined;
