@@ -101,9 +101,15 @@ export const startNeuronProcess = async (options: NeuronOptions): Promise<Neuron
   const command = ['--import', 'tsx', '--conditions=source', 'packages/cli/src/neuron.ts', 'serve', '--config', config];
   const env = { ...process.env, HF_HOME: join(dir, 'hub'), HF_HUB_CACHE: undefined, NODE_OPTIONS: undefined };
   const child = spawn(process.execPath, command, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const url = await untilStarted(child);
+  let url = '';
   const health = async (): Promise<Health> => healthSchema.parse(await (await fetch(`${url}/health`)).json());
-  await untilActive(health);
+  try {
+    url = await untilStarted(child);
+    await untilActive(health);
+  } catch (error) {
+    await stop(child, dir);
+    throw error;
+  }
   return {
     url,
     process: child,
