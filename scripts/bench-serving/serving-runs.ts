@@ -113,7 +113,7 @@ class Serving {
     const one = await perSec(1, 24);
     const eight = await perSec(8, 32);
     await this.#read();
-    const nAll = await perSec(nSlots, 24);
+    const nAll = await perSec(nSlots, 96);
     const { loopP99Ms } = await this.#read();
     return [
       this.#row({
