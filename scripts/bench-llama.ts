@@ -6,10 +6,10 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { howToInstall, isInstalled } from '../packages/neuron/test/peer/llama-addon.ts';
 import { benchModel, shapeNames, typeNames } from './bench-llama/bench-models.ts';
-import { engineRuns } from './bench-llama/engine-runs.ts';
+import { engineRuns, kvNames } from './bench-llama/engine-runs.ts';
 import { asJson, tableRow, type Measurement } from './bench-llama/measurement.ts';
 
-const usage = `npm run bench llama -- [--model ${shapeNames.join('|')}] [--type ${typeNames.join('|')}] [--runs N] [--threads N] [--json]`;
+const usage = `npm run bench llama -- [--model ${shapeNames.join('|')}] [--type ${typeNames.join('|')}] [--kv ${kvNames.join('|')}] [--runs N] [--threads N] [--json]`;
 
 const chosen = <T extends string>(known: readonly T[], given: readonly string[] | undefined): readonly T[] =>
   given === undefined ? known : known.filter((name) => given.includes(name));
@@ -22,6 +22,7 @@ const optionsOf = (args: readonly string[]) => {
     options: {
       model: { type: 'string', multiple: true },
       type: { type: 'string', multiple: true },
+      kv: { type: 'string', default: 'auto' },
       runs: { type: 'string', default: '5' },
       threads: { type: 'string', default: String(availableParallelism()) },
       json: { type: 'boolean', default: false },
@@ -30,6 +31,7 @@ const optionsOf = (args: readonly string[]) => {
   return {
     shapes: chosen(shapeNames, values.model),
     types: chosen(typeNames, values.type),
+    kv: kvNames.find((name) => name === values.kv),
     nRuns: Number(values.runs),
     threads: Number(values.threads),
     isJson: values.json,
@@ -37,15 +39,16 @@ const optionsOf = (args: readonly string[]) => {
 };
 
 export const run = async (args: readonly string[]): Promise<void> => {
-  const { shapes, types, nRuns, threads, isJson } = optionsOf(args);
-  if (shapes.length === 0 || types.length === 0 || !isCount(nRuns) || !isCount(threads)) throw new Error(usage);
+  const { shapes, types, kv, nRuns, threads, isJson } = optionsOf(args);
+  const isMeant = shapes.length > 0 && types.length > 0 && isCount(nRuns) && isCount(threads);
+  if (!isMeant || kv === undefined) throw new Error(usage);
   if (!isInstalled()) throw new Error(`llama.cpp is not installed here: ${howToInstall}`);
   const measurements: Measurement[] = [];
   for (const shape of shapes) {
     for (const type of types) {
-      const model = await benchModel(shape, type);
-      measurements.push(...(await engineRuns(model, { threads, nRuns })));
-      if (!isJson) console.table(measurements.filter(({ model: name }) => name === model.name).map(tableRow));
+      const rows = await engineRuns(await benchModel(shape, type), { threads, nRuns, kv });
+      measurements.push(...rows);
+      if (!isJson) console.table(rows.map(tableRow));
     }
   }
   if (isJson) console.log(asJson(measurements));

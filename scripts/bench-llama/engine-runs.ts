@@ -1,7 +1,7 @@
 /**
  * The engine alone against llama.cpp on the same weights: each in a process of its own, one at work at a time, in
  * turns, so that what else the machine does falls on both. Choosing the next token is left out on both sides. Both compute
- * with as many threads, and keep keys and values as llama.cpp does by itself: f16.
+ * with as many threads.
  */
 import { EngineProcess, llamaProgram } from '../../packages/neuron/test/peer/engine-process.ts';
 import type { BenchModel } from './bench-models.ts';
@@ -14,7 +14,11 @@ const nStreams = 8;
 const nPast = 64;
 const nSteps = { single: 32, batched: 12 } as const;
 
+/** `auto`: as each engine does by itself, which on a CPU is f32 here and f16 in llama.cpp. */
+export const kvNames = ['auto', 'f16', 'f32'] as const;
+
 export interface EngineRunOptions {
+  readonly kv: (typeof kvNames)[number];
   readonly threads: number;
   readonly nRuns: number;
 }
@@ -85,11 +89,11 @@ const nTokensMax = nStreams * 1024;
 
 export const engineRuns = async (
   { name, gguf }: BenchModel,
-  { threads, nRuns }: EngineRunOptions,
+  { threads, nRuns, kv }: EngineRunOptions,
 ): Promise<readonly Measurement[]> => {
   await using ours = EngineProcess.start(cortexProgram);
   await using theirs = EngineProcess.start(llamaProgram);
-  const size = { threads, nSequences: nStreams, nTokensMax, kvCacheType: 'f16' } as const;
+  const size = { threads, nSequences: nStreams, nTokensMax, kvCacheType: kv };
   await ours.open({ path: gguf, ...size });
   await theirs.open({ path: gguf, ...size });
   const samples = { ours: empty(), theirs: empty() };
@@ -98,7 +102,7 @@ export const engineRuns = async (
     const order = run % 2 === 0 ? (['ours', 'theirs'] as const) : (['theirs', 'ours'] as const);
     for (const side of order) await oneRun(side === 'ours' ? ours : theirs, samples[side], run);
   }
-  return measurementsOf(name, speedsOf(samples.ours, ours), speedsOf(samples.theirs, theirs));
+  return measurementsOf(`${name}, KV ${kv}`, speedsOf(samples.ours, ours), speedsOf(samples.theirs, theirs));
 };
 
 const empty = (): Samples => ({ prefillMs: [], stepMs: [], batchedStepMs: [] });
