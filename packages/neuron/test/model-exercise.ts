@@ -3,7 +3,7 @@ import type { DeviceModel, ImageInput, ModelSequence } from '../src/model/device
 import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 
-const idsOf = (n: number, seed: number): Int32Array => {
+export const idsOf = (n: number, seed: number): Int32Array => {
   const random = new Random(seed);
   return Int32Array.from({ length: n }, () => Math.floor(random.next() * 600));
 };
@@ -19,7 +19,7 @@ export const relativeError = (got: Float32Array, wanted: Float32Array): number =
   return Math.sqrt(error / size);
 };
 
-const opened = (model: DeviceModel): ModelSequence => {
+export const opened = (model: DeviceModel): ModelSequence => {
   const sequence = model.open(256);
   if (sequence === null) throw new Error('no slot is free');
   return sequence;

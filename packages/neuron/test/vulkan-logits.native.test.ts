@@ -8,35 +8,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDevice } from '../src/model/device-host.ts';
-import type { DeviceModel, ImageInput, ModelOptions, ModelSequence } from '../src/model/device-model.ts';
+import type { DeviceModel, ImageInput, ModelOptions } from '../src/model/device-model.ts';
 import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe, type GeneratedModel } from './generated-models.ts';
+import { idsOf, opened, relativeError } from './model-exercise.ts';
 import { openVulkan } from './vulkan-devices.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 const { vulkanIndices, cpuIndex, missing } = openVulkan();
-
-const idsOf = (n: number, seed: number): Int32Array => {
-  const random = new Random(seed);
-  return Int32Array.from({ length: n }, () => Math.floor(random.next() * 600));
-};
-
-/** Root mean square of the difference over that of the reference. */
-const relativeError = (got: Float32Array, wanted: Float32Array): number => {
-  let [error, size] = [0, 0];
-  wanted.forEach((value, i) => {
-    error += ((got[i] ?? Infinity) - value) ** 2;
-    size += value ** 2;
-  });
-  return Math.sqrt(error / size);
-};
-
-const opened = (model: DeviceModel): ModelSequence => {
-  const sequence = model.open(256);
-  if (sequence === null) throw new Error('no slot is free');
-  return sequence;
-};
 
 /** Two chunks of a prompt, two sequences decoded together, and one that goes on from a state that was saved. */
 const decoding = (model: DeviceModel): readonly Float32Array[] => {
