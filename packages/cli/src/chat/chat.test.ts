@@ -3,7 +3,7 @@ import { recordedTerminal } from '../../test/recorded-terminal.ts';
 import type { ChatEvent } from '../api/chat-events.ts';
 import { AnswerWriter } from './answer-writer.ts';
 import { figuresText } from './chat-session.ts';
-import { isPrompt, pickModel, type Listed } from './pick-model.ts';
+import { isPrompt, noSuchModel, pickModel, type Listed } from './pick-model.ts';
 
 const answer: readonly ChatEvent[] = [
   { kind: 'waiting', reason: 'loading, 40 %' },
@@ -62,6 +62,11 @@ describe('the model that is meant', () => {
     const none = models.map((model) => ({ ...model, state: 'available' as const }));
     expect(() => pickModel(none, undefined)).toThrow('which of 2 models? Org/Big, Org/Small');
     expect(() => pickModel([], undefined)).toThrow('cortex pull');
+  });
+
+  it('is not there, and those that are get named', () => {
+    expect(noSuchModel(models, 'hi')).toBe('There is no model "hi" here, but Org/Big, Org/Small, fast.');
+    expect(noSuchModel([], 'hi')).toBe('There is no model "hi" here, nor any other.');
   });
 
   it('is not a sentence', () => {

@@ -6,7 +6,7 @@ import { exampleModel } from '../example-model.ts';
 /** A neuron's own list says less of each model. */
 export type Listed = Pick<CatalogueModel, 'id'> & Partial<CatalogueModel>;
 
-export const namesShown = 10;
+const namesShown = 10;
 
 /** Somebody who names no model and writes a sentence means the sentence as the prompt: a name of several words is listed. */
 export const isPrompt = (models: readonly Listed[], first: string): boolean =>
@@ -27,4 +27,11 @@ export const pickModel = (models: readonly Listed[], asked: string | undefined):
   if (real.length === 0) throw new ConfigError([`there is no model yet; fetch one with: cortex pull ${exampleModel}`]);
   const names = real.slice(0, namesShown).map(({ id }) => id);
   throw new ConfigError([`which of ${counted(real.length, 'model')}? ${names.join(', ')}`]);
+};
+
+/** For a name that nobody has. */
+export const noSuchModel = (models: readonly Listed[], asked: string): string => {
+  const names = models.slice(0, namesShown).map(({ id }) => id);
+  const others = names.length === 0 ? 'nor any other' : `but ${names.join(', ')}`;
+  return `There is no model ${JSON.stringify(asked)} here, ${others}.`;
 };

@@ -8,7 +8,7 @@ import { imagePart } from '../api/image-part.ts';
 import { AnswerWriter } from '../chat/answer-writer.ts';
 import { ChatSession, figuresText } from '../chat/chat-session.ts';
 import { Conversation, type ChatSettings } from '../chat/conversation.ts';
-import { isPrompt, namesShown, pickModel, type Listed } from '../chat/pick-model.ts';
+import { isPrompt, noSuchModel, pickModel, type Listed } from '../chat/pick-model.ts';
 import type { CommandParts } from '../command-parts.ts';
 import { exampleModel } from '../example-model.ts';
 
@@ -58,9 +58,10 @@ const settingsOf = (model: string, options: ChatOptions): ChatSettings => {
 /** Before anything is typed for it. A word that was meant as a prompt comes here as the name of a model. */
 const checkModel = async (gateway: GatewayApi, models: readonly Listed[], model: string): Promise<void> => {
   if (models.some(({ id }) => id === model) || (await gateway.hasModel(model))) return;
-  const names = models.slice(0, namesShown).map(({ id }) => id);
-  const what = `There is no model ${JSON.stringify(model)} here, but ${names.join(', ')}.`;
-  throw new CortexError('model_not_found', `${what}\nA prompt of one word needs a model before it.`);
+  throw new CortexError(
+    'model_not_found',
+    `${noSuchModel(models, model)}\nA prompt of one word needs a model before it.`,
+  );
 };
 
 /** @param given the arguments: a model's name first, unless that is a prompt already */
