@@ -40,6 +40,7 @@ const newStore = (rest: { token?: string; endpoint?: string } = {}): ModelStore 
 
 const blobsDir = (): string => path.join(cacheDir, 'models--org--tiny', 'blobs');
 const blobNames = (): Promise<readonly string[]> => readdir(blobsDir()).catch(() => []);
+const startOf = (range: string | null): number => Number(/^bytes=(\d+)-$/.exec(range ?? 'bytes=0-')?.[1]);
 /** Whether the weights arrived as they are. */
 const hasWeights = async (dir: string): Promise<boolean> =>
   weights.equals(await readFile(path.join(dir, 'model.safetensors')));
@@ -104,7 +105,12 @@ describe('a download that is disturbed', () => {
     ]);
     const model = await newStore().resolve(id);
     expect(await hasWeights(model.dir)).toBe(true);
-    expect(hub.rangesOf('model.safetensors')).toEqual([null, 'bytes=100000-', 'bytes=150000-']);
+    // What a reset drops on its way is fetched again; what reached the disk is not.
+    const [first, second, third] = hub.rangesOf('model.safetensors').map(startOf);
+    expect(first).toBe(0);
+    expect(second).toBeLessThanOrEqual(100_000);
+    expect(third).toBeGreaterThanOrEqual(second ?? NaN);
+    expect(third).toBeLessThanOrEqual((second ?? NaN) + 50_000);
   });
 
   it('goes on after the process was restarted', async () => {
@@ -118,8 +124,11 @@ describe('a download that is disturbed', () => {
     });
     await expect(stopped).rejects.toThrow('stopped');
     expect(await newStore().list()).toEqual([]);
+    const partial = (await blobNames()).find((name) => name.endsWith('.incomplete'));
+    const { size } = await stat(path.join(blobsDir(), partial ?? ''));
+    expect(size).toBeGreaterThan(0);
     const model = await newStore().resolve(id);
-    expect(hub.rangesOf('model.safetensors')).toEqual([null, 'bytes=120000-']);
+    expect(hub.rangesOf('model.safetensors')).toEqual([null, `bytes=${size}-`]);
     expect(await hasWeights(model.dir)).toBe(true);
   });
 
