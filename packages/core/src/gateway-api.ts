@@ -74,7 +74,7 @@ export interface NodeSnapshot {
   readonly name: string;
   readonly endpoint: string;
   readonly kind: 'neuron' | 'upstream';
-  readonly reach: 'unknown' | 'up' | 'down';
+  readonly reach: 'unknown' | 'up' | 'silent' | 'down';
   readonly down_reason: string | null;
   readonly draining: boolean;
   readonly circuit: 'closed' | 'open' | 'half_open';

@@ -70,6 +70,8 @@ export class StaticFleet implements Fleet, FleetControl {
       coldStart: this.coldStart,
       queueMs: 0,
       loadMs: this.coldStart ? loadMs : 0,
+      // Nobody looks at these nodes.
+      whenHanging: () => undefined,
       release: (outcome) => {
         if (released) throw new Error('a lease was released twice');
         released = true;

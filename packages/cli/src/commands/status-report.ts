@@ -15,6 +15,7 @@ const idleModelsShown = 5;
 const stateText = (node: NodeSnapshot, { style }: Paint): string => {
   if (node.reach === 'down') return style('red', 'down');
   if (node.reach === 'unknown') return style('yellow', 'not asked yet');
+  if (node.reach === 'silent') return style('yellow', 'silent');
   if (node.draining) return style('yellow', 'draining');
   if (node.circuit !== 'closed') return style('yellow', 'failing');
   return style('green', 'up');

@@ -99,8 +99,15 @@ const queueSchema = z.strictObject({
 });
 
 const pollerSchema = z.strictObject({
-  interval_secs: z.number().min(0.05).max(3600).default(2).describe('Between two looks at a node.'),
-  timeout_secs: seconds.default(2).describe('A node that takes longer to answer is out of routing until it does.'),
+  interval_secs: z
+    .number()
+    .min(0.05)
+    .max(3600)
+    .default(2)
+    .describe('A node that stops answering is out of routing within this; it is looked at a little more often.'),
+  timeout_secs: seconds
+    .default(2)
+    .describe('A look that takes longer has failed: the node is down. While one is late, nothing new goes there.'),
 });
 
 const circuitSchema = z.strictObject({

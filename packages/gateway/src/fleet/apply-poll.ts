@@ -160,6 +160,7 @@ export const applyPoll = (data: FleetData, node: NodeRecord, result: PollResult)
   const uptimeSecs = result.health?.uptime_secs ?? null;
   const restarted = uptimeSecs !== null && node.uptimeSecs !== null && uptimeSecs < node.uptimeSecs;
   const wasUp = node.reach === 'up';
+  const wasSilent = node.silent;
   if (restarted) {
     node.cycles = 0;
     node.defragDue = false;
@@ -167,6 +168,8 @@ export const applyPoll = (data: FleetData, node: NodeRecord, result: PollResult)
   node.uptimeSecs = uptimeSecs;
   node.polledMs = result.startedMs;
   node.reach = 'up';
+  node.silent = false;
+  node.nUnanswered = 0;
   node.downReason = null;
   if (restarted || !wasUp) {
     node.circuit = circuitRestarted(node.circuit);
@@ -174,5 +177,5 @@ export const applyPoll = (data: FleetData, node: NodeRecord, result: PollResult)
   }
   applyDevices(data, node, result);
   const news = applyModels(data, node, result);
-  return { ...news, changed: news.changed || restarted || !wasUp, restarted };
+  return { ...news, changed: news.changed || restarted || !wasUp || wasSilent, restarted };
 };

@@ -52,6 +52,11 @@ export interface Lease {
   readonly coldStart: boolean;
   readonly queueMs: number;
   readonly loadMs: number;
+  /**
+   * `listener` hears, again and again while the lease is held, that the node has answered no look since `sinceMs` of
+   * `performance.now()`.
+   */
+  whenHanging(listener: (sinceMs: number) => void): void;
   /** Exactly once; later calls are ignored. */
   release(outcome: LeaseOutcome): void;
 }

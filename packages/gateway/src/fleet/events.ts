@@ -54,7 +54,16 @@ export type FleetEvent =
   | { readonly kind: 'undrain'; readonly node: string }
   | { readonly kind: 'pin'; readonly node: string; readonly model: string; readonly pinned: boolean }
   | { readonly kind: 'polled'; readonly node: string; readonly result: PollResult }
-  | { readonly kind: 'poll_failed'; readonly node: string; readonly reason: string }
+  /** A look has taken longer than its node's looks usually do, and is still under way. */
+  | { readonly kind: 'poll_late'; readonly node: string }
+  | {
+      readonly kind: 'poll_failed';
+      readonly node: string;
+      readonly reason: string;
+      readonly startedMs: number;
+      /** Rather than refused, or answered with something else. */
+      readonly unanswered: boolean;
+    }
   /** The node took the load; polls tell how it goes. */
   | { readonly kind: 'load_accepted'; readonly plan: number }
   | { readonly kind: 'load_failed'; readonly plan: number; readonly error: CortexError }
@@ -85,6 +94,8 @@ export type FleetEffect =
       readonly modelId: string;
       readonly mode: UnloadMode;
     }
+  /** The node of this lease has answered no look since then. */
+  | { readonly kind: 'hangs'; readonly ticket: number; readonly sinceMs: number }
   /** Look at it now, rather than at the next interval. */
   | { readonly kind: 'poll'; readonly node: string }
   | { readonly kind: 'notice'; readonly notice: FleetNotice };

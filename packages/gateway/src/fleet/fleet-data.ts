@@ -31,6 +31,9 @@ export interface NodeRecord extends Mutable<Omit<NodeView, 'name' | 'models' | '
   readonly config: NodeConfig;
   readonly models: Map<string, ModelRecord>;
   readonly reservations: Reservation[];
+  /** Looks in a row that it left unanswered, and when the first of them began. */
+  nUnanswered: number;
+  unansweredMs: number;
   hostname: string | null;
   uptimeSecs: number | null;
   /** Models unloaded since the node started. */
@@ -206,6 +209,7 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   endpoint: config.endpoint,
   kind: config.kind,
   reach: 'unknown',
+  silent: false,
   downSinceMs: -Infinity,
   downReason: null,
   drainedFrom: null,
@@ -216,6 +220,8 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   devices: [],
   models: new Map(),
   reservations: [],
+  nUnanswered: 0,
+  unansweredMs: 0,
   hostname: null,
   uptimeSecs: null,
   cycles: 0,

@@ -164,7 +164,8 @@ const touchNode = (fleet: SimulatedFleet, what: Extract<Command, { kind: 'node' 
   if (what === 'kill') fleet.kill(name);
   else if (what === 'revive') {
     if (!fleet.node(name).alive) fleet.revive(name);
-  } else if (what === 'blink') fleet.handle({ kind: 'poll_failed', node: name, reason: 'timeout' });
+  } else if (what === 'blink')
+    fleet.handle({ kind: 'poll_failed', node: name, reason: 'timeout', startedMs: fleet.nowMs, unanswered: true });
   else if (what === 'spoil') fleet.node(name).failLoads = new CortexError('model_load_failed', 'spoilt');
   else if (what === 'repair') fleet.node(name).failLoads = null;
   else fleet.handle({ kind: what, node: name });

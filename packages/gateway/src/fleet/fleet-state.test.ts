@@ -237,7 +237,7 @@ describe('a request for a model that no node has loaded', () => {
     const fleet = settled([{ ...one(), deviceMb: [24_000] }, two]);
     const ticket = fleet.request('a');
     fleet.run(1000);
-    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
+    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout', startedMs: fleet.nowMs, unanswered: true });
     fleet.run(10_000);
     expect(fleet.ending(ticket)).toBe('grant one');
     expect(fleet.loads).toHaveLength(1);
@@ -572,11 +572,41 @@ describe('nodes', () => {
     expect(fleet.state.data.nodes.get('one')!.reach).toBe('up');
   });
 
+  it('that are late with an answer get nothing new before it has come, and lose nothing', () => {
+    const fleet = settled([one(['a']), { ...two, loaded: ['a', 'c'] }]);
+    const running = fleet.request('a', { affinityKey: 'k' });
+    const [late, other] = fleet.ending(running) === 'grant one' ? ['one', 'two'] : ['two', 'one'];
+    fleet.handle({ kind: 'poll_late', node: late });
+    for (let i = 0; i < 4; i += 1)
+      expect(fleet.ending(fleet.request('a', { affinityKey: 'k' }))).toBe(`grant ${other}`);
+    const waiting = fleet.request('a');
+    expect(fleet.ending(waiting)).toBe('waiting');
+    expect(takeSnapshot(fleet.state.data, fleet.nowMs).nodes.find(({ name }) => name === late)?.reach).toBe('silent');
+    fleet.handle({ kind: 'polled', node: late, result: fleet.look(late) });
+    expect(fleet.ending(waiting)).toBe(`grant ${late}`);
+    expect(fleet.held()).toContain(running);
+    expect(fleet.notices.map(({ kind }) => kind)).toEqual(['node_up', 'node_up']);
+  });
+
+  it('that leave two looks in a row unanswered are told of to whom has a request there, until they answer', () => {
+    const fleet = settled([one(['a'])]);
+    const ticket = fleet.request('a');
+    const failed = { kind: 'poll_failed', node: 'one', reason: 'no answer in time' } as const;
+    const told = (startedMs: number, unanswered: boolean) =>
+      fleet.state.handle({ ...failed, startedMs, unanswered }, fleet.nowMs);
+    expect(kinds(told(1000, true))).not.toContain('hangs');
+    expect(told(2000, true)).toContainEqual({ kind: 'hangs', ticket, sinceMs: 1000 });
+    const tick = () => fleet.state.handle({ kind: 'tick' }, fleet.nowMs);
+    expect(tick()).toContainEqual({ kind: 'hangs', ticket, sinceMs: 1000 });
+    expect(kinds(told(3000, false))).not.toContain('hangs');
+    expect(kinds(tick())).not.toContain('hangs');
+  });
+
   it('lost for a moment keep what is queued', () => {
     const fleet = settled([one(['a'])]);
     const running = [1, 2, 3, 4].map(() => fleet.request('a'));
     const ticket = fleet.request('a');
-    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
+    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout', startedMs: fleet.nowMs, unanswered: true });
     expect(fleet.ending(ticket)).toBe('waiting');
     fleet.run(2500);
     fleet.release(running.at(0)!);
@@ -649,7 +679,7 @@ describe('nodes', () => {
     fleet.run(20_000);
     expect(fleet.state.data.operations.size).toBe(1);
     fleet.cancel(next);
-    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout' });
+    fleet.handle({ kind: 'poll_failed', node: 'one', reason: 'timeout', startedMs: fleet.nowMs, unanswered: true });
     expect(fleet.state.data.operations.size).toBe(0);
     fleet.run(3000);
     expect(fleet.ending(fleet.request('a'))).toBe('grant one');

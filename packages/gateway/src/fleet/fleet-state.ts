@@ -21,6 +21,9 @@ import type { Waiter } from './request-queue.ts';
 import { admit, reconsiderDrain, resolveWaiting, serveAndPlace, serveAtOnce, serveWaiting } from './serve-queue.ts';
 import { askUnload, unloaded, unloadFailed } from './unloads.ts';
 
+/** Looks in a row that a node may leave unanswered: one may fall into a pause of a machine that is only busy. */
+const unansweredMax = 2;
+
 /** The model is left alone there for a moment. */
 const isBusy: ReadonlySet<string> = new Set(['rate_limit_exceeded', 'overloaded']);
 
@@ -110,8 +113,10 @@ export class FleetState {
         return this.#pin(event.node, event.model, event.pinned);
       case 'polled':
         return this.#polled(event.node, event.result);
+      case 'poll_late':
+        return this.#pollLate(event.node);
       case 'poll_failed':
-        return this.#pollFailed(event.node, event.reason);
+        return this.#pollFailed(event);
       case 'load_accepted':
         return this.#loadAccepted(event.plan);
       case 'load_failed':
@@ -264,17 +269,34 @@ export class FleetState {
     else serveWaiting(data);
   }
 
-  #pollFailed(name: string, reason: string): void {
+  #pollLate(name: string): void {
+    const node = this.#data.nodes.get(name);
+    if (node !== undefined && node.reach === 'up') node.silent = true;
+  }
+
+  #pollFailed({ node: name, reason, startedMs, unanswered }: Extract<FleetEvent, { kind: 'poll_failed' }>): void {
     const data = this.#data;
     const node = data.nodes.get(name);
     if (node === undefined || data.closed) return;
     const before = node.reach;
     node.reach = 'down';
+    node.silent = false;
     node.downReason = reason;
+    if (node.nUnanswered === 0) node.unansweredMs = startedMs;
+    node.nUnanswered = unanswered ? node.nUnanswered + 1 : 0;
     if (before !== 'down') node.downSinceMs = data.nowMs;
     if (before !== 'down') data.notice({ kind: 'node_down', node: name, reason });
     if (before === 'up') loseWorkOn(data, node, `the node was lost: ${reason}`);
     if (before !== 'down') serveAndPlace(data);
+    this.#tellOfHanging(node);
+  }
+
+  /** What has been given to a node that hangs may be given to another, if not now then as soon as one is free. */
+  #tellOfHanging(node: NodeRecord): void {
+    const data = this.#data;
+    if (node.nUnanswered < unansweredMax) return;
+    for (const [ticket, { entry }] of data.leases)
+      if (entry.node === node) data.emit({ kind: 'hangs', ticket, sinceMs: node.unansweredMs });
   }
 
   #loadAccepted(id: number): void {
@@ -306,7 +328,10 @@ export class FleetState {
     for (const plan of data.plans.values()) tickPlan(data, plan);
     unloadIdle(data);
     serveAndPlace(data);
-    for (const node of data.nodes.values()) noticeDrained(data, node);
+    for (const node of data.nodes.values()) {
+      noticeDrained(data, node);
+      this.#tellOfHanging(node);
+    }
     tellProgress(data, null);
     noticeProgress(data);
   }

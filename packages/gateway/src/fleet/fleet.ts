@@ -60,6 +60,8 @@ export class LiveFleet implements Fleet, FleetControl {
   readonly #poller: Poller;
   readonly #onNotice: (notice: FleetNotice) => void;
   readonly #pending = new Map<number, Pending>();
+  /** By ticket. */
+  readonly #hangListeners = new Map<number, (sinceMs: number) => void>();
   readonly #inbox: FleetEvent[] = [];
   #handling = false;
   #tickets = 0;
@@ -167,7 +169,11 @@ export class LiveFleet implements Fleet, FleetControl {
   #lease(ticket: number, grant: Grant): Lease {
     return {
       ...grant,
-      release: (outcome: LeaseOutcome) => this.#dispatch({ kind: 'release', ticket, outcome }),
+      whenHanging: (listener) => void this.#hangListeners.set(ticket, listener),
+      release: (outcome: LeaseOutcome) => {
+        this.#hangListeners.delete(ticket);
+        this.#dispatch({ kind: 'release', ticket, outcome });
+      },
     };
   }
 
@@ -245,6 +251,8 @@ export class LiveFleet implements Fleet, FleetControl {
         return this.#startLoad(effect.plan, effect.node, effect.request);
       case 'start_unload':
         return this.#startUnload(effect);
+      case 'hangs':
+        return this.#hangListeners.get(effect.ticket)?.(effect.sinceMs);
       case 'poll':
         return this.#poller.pollNow(effect.node);
       case 'notice':

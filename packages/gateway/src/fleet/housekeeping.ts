@@ -126,7 +126,7 @@ export const unloadIdle = (data: FleetData): void => {
   if (data.nowMs - data.idleScanMs < idleScanEveryMs) return;
   data.idleScanMs = data.nowMs;
   for (const node of data.nodes.values()) {
-    if (node.kind !== 'neuron' || node.reach !== 'up') continue;
+    if (node.kind !== 'neuron' || node.reach !== 'up' || node.silent) continue;
     for (const record of node.models.values()) {
       const isFree = record.status === 'loaded' && record.operation === null && record.closingFor === null;
       if (!isFree || record.leases + record.foreign > 0 || record.evictAgainMs > data.nowMs) continue;

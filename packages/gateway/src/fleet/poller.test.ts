@@ -71,15 +71,37 @@ const scene = (random = 0) => {
 const times = (node: ScriptedNode): readonly number[] => node.looks.map((look) => look.atMs);
 
 describe('the poller', () => {
-  it('looks at every node at once and then each interval, jitter making it only shorter', async () => {
+  it('looks at every node at once and then well within each interval, jitter making it only shorter', async () => {
     const exact = scene(0);
     exact.poller.start();
-    await exact.clock.advance(6500);
-    expect(times(exact.nodes.a)).toEqual([0, 2000, 4000, 6000]);
+    await exact.clock.advance(5000);
+    expect(times(exact.nodes.a)).toEqual([0, 1500, 3000, 4500]);
     const early = scene(1);
     early.poller.start();
-    await early.clock.advance(6500);
-    expect(times(early.nodes.b)).toEqual([0, 1600, 3200, 4800, 6400]);
+    await early.clock.advance(5000);
+    expect(times(early.nodes.b)).toEqual([0, 1200, 2400, 3600, 4800]);
+  });
+
+  it('says within an interval that a node has stopped answering, and takes none for silent that is only slow', async () => {
+    const { clock, nodes, events, poller } = scene();
+    poller.start();
+    await clock.advance(100);
+    nodes.a.answer = stalled;
+    const late = (node: string): number => events.filter((one) => one.kind === 'poll_late' && one.node === node).length;
+    await clock.advance(policy.intervalMs - 101);
+    expect(late('a')).toBe(0);
+    await clock.advance(1);
+    expect(late('a')).toBe(1);
+    const slowly = (): Promise<Look> =>
+      new Promise((resolve) => {
+        clock.after(800, () => resolve(health(clock.now() / 1000)));
+      });
+    nodes.b.answer = slowly;
+    await clock.advance(3000);
+    expect(late('b')).toBe(1);
+    await clock.advance(30_000);
+    expect(late('b')).toBe(1);
+    expect(events.some((one) => one.kind === 'poll_failed' && one.node === 'b')).toBe(false);
   });
 
   it('is not held up by a node that stalls, whose poll ends in a failure after the timeout', async () => {
@@ -87,9 +109,11 @@ describe('the poller', () => {
     nodes.a.answer = stalled;
     poller.start();
     await clock.advance(4000);
-    expect(times(nodes.b)).toEqual([0, 2000, 4000]);
+    expect(times(nodes.b)).toEqual([0, 1500, 3000]);
     expect(events.filter((event) => event.node === 'a')).toEqual([
-      { kind: 'poll_failed', node: 'a', reason: 'no answer in time' },
+      { kind: 'poll_late', node: 'a' },
+      { kind: 'poll_failed', node: 'a', reason: 'no answer in time', startedMs: 0, unanswered: true },
+      { kind: 'poll_late', node: 'a' },
     ]);
   });
 
@@ -100,8 +124,8 @@ describe('the poller', () => {
     await clock.advance(30_000);
     expect(times(nodes.a)).toEqual([0, 2000, 6000, 14_000, 22_000, 30_000]);
     nodes.a.answer = () => Promise.resolve(health(1));
-    await clock.advance(12_000);
-    expect(times(nodes.a).slice(6)).toEqual([38_000, 40_000, 42_000]);
+    await clock.advance(11_000);
+    expect(times(nodes.a).slice(6)).toEqual([38_000, 39_500, 41_000]);
   });
 
   it('begins a poll asked for right away, or right after the one under way', async () => {
@@ -125,33 +149,33 @@ describe('the poller', () => {
     answers[0]?.(health(1));
     await clock.advance(100);
     expect(nodes.a.looks).toHaveLength(4);
-    await clock.advance(2000);
+    await clock.advance(1500);
     expect(nodes.a.looks).toHaveLength(5);
   });
 
   it('asks for the devices first, after a failure, after a restart, and seldom otherwise', async () => {
     const { clock, nodes, poller } = scene();
     poller.start();
-    await clock.advance(2000 * 31);
+    await clock.advance(1500 * 31);
     const discoveries = (): readonly number[] =>
       nodes.a.looks.flatMap((look) => (look.withDiscovery ? [look.atMs] : []));
-    expect(discoveries()).toEqual([0, 60_000]);
+    expect(discoveries()).toEqual([0, 45_000]);
     nodes.a.answer = refused;
-    await clock.advance(2000);
+    await clock.advance(1500);
     nodes.a.answer = () => Promise.resolve(health(1000));
     await clock.advance(2000);
-    expect(discoveries()).toEqual([0, 60_000, 66_000]);
+    expect(discoveries()).toEqual([0, 45_000, 50_000]);
     nodes.a.answer = () => Promise.resolve(health(1));
-    await clock.advance(2000);
-    expect(discoveries()).toEqual([0, 60_000, 66_000, 68_000]);
+    await clock.advance(1500);
+    expect(discoveries()).toEqual([0, 45_000, 50_000, 51_500]);
   });
 
   it('says when each poll began', async () => {
     const { clock, events, poller } = scene();
     poller.start();
-    await clock.advance(2000);
+    await clock.advance(1500);
     const began = events.flatMap((event) => (event.kind === 'polled' ? [event.result.startedMs] : []));
-    expect(began).toEqual([0, 0, 2000, 2000]);
+    expect(began).toEqual([0, 0, 1500, 1500]);
   });
 
   it('leaves nothing behind when closed, not even a poll under way', async () => {

@@ -1,6 +1,7 @@
 /**
  * Looks at every node again and again, each in its own rhythm: a slow or dead one delays no other. A node has at most
- * one poll under way. The jitter only shortens pauses, so an interval is never exceeded.
+ * one poll under way. A pause and the patience with the look behind it are one interval together, and the jitter only
+ * shortens pauses: a node that stops answering is known to be silent within the interval.
  */
 import { CortexError } from '@cortex/core';
 import type { Clock } from './clock.ts';
@@ -11,6 +12,13 @@ import type { NodeClient } from './node-client.ts';
 /** Devices change only with a restart or a driver's whim, so `/discovery` is asked this seldom. */
 const pollsPerDiscovery = 30;
 const jitterMax = 0.2;
+/** Of the interval, for an answer; the rest is the pause before it. */
+const patienceShare = 0.25;
+/** A busy machine is late by this much without meaning anything. */
+const patienceMinMs = 100;
+/** How many times as long as it usually takes a node may take, and how fast it is forgotten that it was slow. */
+const slack = 2;
+const forgetting = 0.75;
 
 interface Subject {
   readonly name: string;
@@ -20,11 +28,13 @@ interface Subject {
   /** Asked for while one was under way: that one began too early to count. */
   again: boolean;
   failures: number;
+  /** What an answer of it takes: a slow node is not a silent one. */
+  usualMs: number;
   sinceDiscovery: number;
   uptimeSecs: number;
 }
 
-export type PollEvent = Extract<FleetEvent, { kind: 'polled' | 'poll_failed' }>;
+export type PollEvent = Extract<FleetEvent, { kind: 'polled' | 'poll_late' | 'poll_failed' }>;
 
 export class Poller {
   readonly #policy: FleetConfig['poll'];
@@ -53,6 +63,7 @@ export class Poller {
         abort: null,
         again: false,
         failures: 0,
+        usualMs: 0,
         sinceDiscovery: pollsPerDiscovery,
         uptimeSecs: 0,
       });
@@ -86,8 +97,11 @@ export class Poller {
     const abort = new AbortController();
     subject.abort = abort;
     subject.again = false;
+    const late: PollEvent = { kind: 'poll_late', node: subject.name };
+    const cancelLate = this.#clock.after(this.#patienceMs(subject), () => this.#report(late));
     const cancelTimeout = this.#clock.after(this.#policy.timeoutMs, () => abort.abort());
     const event = await this.#ask(subject, abort.signal);
+    cancelLate();
     cancelTimeout();
     subject.abort = null;
     if (this.#closed) return;
@@ -105,6 +119,7 @@ export class Poller {
     try {
       const look = await subject.client.look(withDiscovery, signal);
       subject.failures = 0;
+      subject.usualMs = Math.max(this.#clock.now() - startedMs, subject.usualMs * forgetting);
       subject.sinceDiscovery = withDiscovery ? 1 : subject.sinceDiscovery + 1;
       const uptimeSecs = look.health?.uptime_secs ?? 0;
       if (uptimeSecs < subject.uptimeSecs && !withDiscovery) {
@@ -115,13 +130,21 @@ export class Poller {
       return { kind: 'polled', node: name, result: { ...look, startedMs } };
     } catch (thrown) {
       subject.failures += 1;
-      return { kind: 'poll_failed', node: name, reason: CortexError.from(thrown).message };
+      const { code, message } = CortexError.from(thrown);
+      return { kind: 'poll_failed', node: name, reason: message, startedMs, unanswered: code === 'upstream_timeout' };
     }
+  }
+
+  #patienceMs({ usualMs }: Subject): number {
+    return Math.max(this.#policy.intervalMs * patienceShare, usualMs * slack, patienceMinMs);
   }
 
   #pauseMs({ failures }: Subject): number {
     const { intervalMs, backOffMaxMs } = this.#policy;
-    const pauseMs = failures === 0 ? intervalMs : Math.min(backOffMaxMs, intervalMs * 2 ** Math.min(failures - 1, 20));
+    const pauseMs =
+      failures === 0
+        ? intervalMs * (1 - patienceShare)
+        : Math.min(backOffMaxMs, intervalMs * 2 ** Math.min(failures - 1, 20));
     return pauseMs * (1 - jitterMax * this.#random());
   }
 }

@@ -92,7 +92,8 @@ const hasFreeSlot = (data: FleetData, modelId: string): boolean => {
   for (const record of recordsOf(data, modelId)) {
     const isOpen = record.status === 'loaded' && record.operation === null && record.closingFor === null;
     if (!isOpen || record.leases >= record.maxInFlight || isLeftAlone(record, data.nowMs)) continue;
-    if (record.node.reach === 'up' && circuitAllows(record.node.circuit, data.nowMs)) return true;
+    const { reach, silent, circuit } = record.node;
+    if (reach === 'up' && !silent && circuitAllows(circuit, data.nowMs)) return true;
   }
   return false;
 };

@@ -65,7 +65,7 @@ const nodeSnapshot = (data: Readonly<FleetData>, node: NodeRecord, nowMs: number
     name: node.name,
     endpoint: node.endpoint,
     kind: node.kind,
-    reach: node.reach,
+    reach: node.silent ? 'silent' : node.reach,
     down_reason: node.downReason,
     draining: node.drainedFrom !== null,
     circuit: node.circuit.kind,

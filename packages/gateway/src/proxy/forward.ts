@@ -145,18 +145,27 @@ const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: Readonly
   return lease;
 };
 
+/** Whether the request could be somewhere else than at this node, by now or after a load. */
+const couldMove = (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>, node: string): boolean => {
+  if (excluded.size + 1 >= parts.settings.attemptsMax) return false;
+  const { action } = parts.fleet.explain(routeRequest(exchange, new Set([...excluded, node])));
+  return action === 'forward' || action === 'load' || action === 'evict_and_load';
+};
+
 /** @returns null when the client has its answer, or the error for which another node may be tried. @throws the rest. */
 const tryNode = async (
   parts: ProxyParts,
   exchange: Exchange,
   lease: Lease,
   request: JsonObject,
+  excluded: ReadonlySet<string>,
 ): Promise<CortexError | null> => {
   const { node, endpoint, modelId, token = null } = lease.target;
   const { requestId, record, reply } = exchange;
   const relay: Relay = exchange.streams
     ? new StreamRelay(exchange, parts.settings, node)
     : new WholeRelay(exchange, parts.settings, node);
+  lease.whenHanging((sinceMs) => relay.doubt(sinceMs, () => couldMove(parts, exchange, excluded, node)));
   try {
     reply.signal.throwIfAborted();
     const headers = forwardHeaders(exchange.headers, { via: parts.via, requestId, token, caller: exchange.caller });
@@ -195,7 +204,7 @@ export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<vo
       const isNews = failure !== null && !isStaleView(failure) && !exchange.reply.signal.aborted;
       throw isNews ? failure : thrown;
     }
-    failure = await tryNode(parts, exchange, lease, request);
+    failure = await tryNode(parts, exchange, lease, request, excluded);
     if (failure === null) return;
     const folded = foldedFor(lease.target, exchange, request, failure);
     if (folded !== null) {

@@ -86,6 +86,10 @@ export class StreamRelay implements Relay {
     return this.#committed;
   }
 
+  doubt(sinceMs: number, another: () => boolean): void {
+    if (!this.#committed) this.#watch.doubt(sinceMs, another);
+  }
+
   async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
     this.#askedMs = performance.now();
     this.#exchange.record.progress = this.#tap;

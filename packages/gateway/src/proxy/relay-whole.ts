@@ -53,6 +53,10 @@ export class WholeRelay implements Relay {
     return this.#committed;
   }
 
+  doubt(sinceMs: number, another: () => boolean): void {
+    if (!this.#committed) this.#watch.doubt(sinceMs, another);
+  }
+
   async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
     this.#watch.expect('complete answer', this.#settings.answerTimeoutMs);
     try {
@@ -67,9 +71,11 @@ export class WholeRelay implements Relay {
 
   onHead(headers: IncomingHttpHeaders): void {
     this.#nodeHeaders = headers;
+    this.#watch.heard();
   }
 
   onData(chunk: Buffer): void {
+    this.#watch.heard();
     if (this.#committed) {
       this.#passOn(chunk);
       return;

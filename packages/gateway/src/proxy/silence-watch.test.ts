@@ -34,6 +34,17 @@ describe('SilenceWatch', () => {
     expect(ends).toMatchObject([{ code: 'upstream_timeout', message: 'node a sent no token within 0.02 s' }]);
   });
 
+  it('ends a call to a node that hangs when nothing was heard of it since and another can take over', () => {
+    const { watch, ends } = watching();
+    const sinceMs = performance.now();
+    watch.heard();
+    watch.doubt(sinceMs, () => true);
+    watch.doubt(performance.now() + 1, () => false);
+    expect(ends).toEqual([]);
+    watch.doubt(performance.now() + 1, () => true);
+    expect(ends).toMatchObject([{ code: 'upstream_timeout', message: 'node a answers nothing any more' }]);
+  });
+
   it('is content with signs of life, and with pauses', async () => {
     const { watch, ends } = watching();
     watch.expect('token', 100);

@@ -1,6 +1,6 @@
 /**
- * Ends one call to a node: when the client leaves, or when the node has been silent for too long. One timer for the
- * call's whole life.
+ * Ends one call to a node: when the client leaves, when the node has been silent for too long, or when it hangs and
+ * another can take over. One timer for the call's whole life.
  */
 import { CortexError } from '@cortex/core';
 
@@ -11,9 +11,10 @@ export class SilenceWatch {
   #timer: NodeJS.Timeout | null = null;
   #lastChance: NodeJS.Immediate | null = null;
   #limitMs = 0;
+  #heardMs = performance.now();
   #expected = '';
 
-  /** `end` is called at most once for the client's leaving and once for silence. */
+  /** `end` may be called again, for another reason. */
   constructor(client: AbortSignal, node: string, end: (reason: CortexError) => void) {
     this.#client = client;
     this.#node = node;
@@ -35,8 +36,21 @@ export class SilenceWatch {
 
   /** A sign of life. */
   alive(): void {
+    this.heard();
     this.#dropLastChance();
     this.#timer?.refresh();
+  }
+
+  /** A sign of life that puts no deadline off. */
+  heard(): void {
+    this.#heardMs = performance.now();
+  }
+
+  /** The node has answered no look since then: the call ends, unless it heard more of it, or nobody else can answer. */
+  doubt(sinceMs: number, another: () => boolean): void {
+    if (this.#heardMs >= sinceMs || !another()) return;
+    const message = `node ${this.#node} answers nothing any more`;
+    this.#end(new CortexError('upstream_timeout', message, { facts: { node: this.#node } }));
   }
 
   /** The node is not what is waited for. `expect` starts it again. */

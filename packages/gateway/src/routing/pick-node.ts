@@ -39,6 +39,7 @@ export type Verdict =
   | 'full'
   | 'backing_off'
   | 'probing'
+  | 'silent'
   /** It can't serve this request. */
   | 'down'
   | 'excluded'
@@ -61,7 +62,8 @@ const judgeNode = ({ node }: ModelOnNode, input: PickInput): Verdict => {
   if (node.reach !== 'up') return 'down';
   if (input.excludedNodes.size > 0 && input.excludedNodes.has(node.name)) return 'excluded';
   if (node.drainedFrom !== null && input.arrival >= node.drainedFrom) return 'draining';
-  if (node.circuit.kind === 'closed' || circuitAllows(node.circuit, input.nowMs)) return 'eligible';
+  if (node.circuit.kind === 'closed' || circuitAllows(node.circuit, input.nowMs))
+    return node.silent ? 'silent' : 'eligible';
   return node.circuit.kind === 'open' ? 'circuit_open' : 'probing';
 };
 
@@ -71,14 +73,14 @@ export const isLeftAlone = ({ backOffUntilMs, doubtedMs, node }: ModelOnNode, no
 
 export const judge = (entry: ModelOnNode, input: PickInput): Verdict => {
   const verdict = judgeNode(entry, input);
-  if (verdict !== 'eligible' && verdict !== 'probing') return verdict;
+  if (verdict !== 'eligible' && verdict !== 'probing' && verdict !== 'silent') return verdict;
   if (entry.status !== 'loaded' || entry.operation !== null) return 'not_loaded';
   if (entry.closingFor !== null) return 'closing';
   if (!entry.servable) return 'unservable';
   if (entry.poisoned) return 'poisoned';
   if (input.needsVision && !entry.maySee) return 'no_vision';
   if (input.tokensMin > entry.contextMax) return 'context';
-  if (verdict === 'probing') return 'probing';
+  if (verdict !== 'eligible') return verdict;
   if (isLeftAlone(entry, input.nowMs)) return 'backing_off';
   return entry.leases >= entry.maxInFlight ? 'full' : 'eligible';
 };
@@ -98,7 +100,8 @@ const isBetter = (entry: ModelOnNode, load: number, best: ModelOnNode, bestLoad:
 const full: Pick = { kind: 'full' };
 const absent: Pick = { kind: 'absent' };
 
-const isLater = (verdict: Verdict): boolean => verdict === 'full' || verdict === 'backing_off' || verdict === 'probing';
+const isLater = (verdict: Verdict): boolean =>
+  verdict === 'full' || verdict === 'backing_off' || verdict === 'probing' || verdict === 'silent';
 
 /** The entry with the prefix, if it may be preferred to one of this load. */
 const affineEntry = (modelId: string, bestLoad: number, input: PickInput): ModelOnNode | null => {
@@ -152,6 +155,7 @@ const wordings: Readonly<Record<Verdict, Wording>> = {
       ? `said it is busy, asked again in ${secondsUntil(entry.backOffUntilMs, input.nowMs)}`
       : 'was not as last seen, is being looked at',
   probing: () => 'a request probes whether it has recovered',
+  silent: () => 'is late with its answer to a look',
   down: ({ node }) => (node.reach === 'unknown' ? 'not polled yet' : `unreachable: ${node.downReason ?? 'no answer'}`),
   excluded: () => 'already failed this request',
   draining: () => 'draining',

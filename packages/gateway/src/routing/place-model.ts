@@ -94,6 +94,7 @@ const judgeReach = (node: NodeView, input: PlaceInput): Judged => {
     return nowMs - node.downSinceMs < input.downGraceMs ? later(reason) : unreachable(reason);
   }
   if (node.drainedFrom !== null && input.arrival >= node.drainedFrom) return unreachable('draining');
+  if (node.silent) return later('is late with its answer to a look');
   if (circuitAllows(node.circuit, nowMs)) return null;
   const reason = 'failed requests in a row';
   return node.circuit.kind === 'open' ? unreachable(reason) : later(reason);

@@ -83,6 +83,8 @@ export interface NodeView {
   readonly kind: 'neuron' | 'upstream';
   /** `unknown` until the first poll has ended. */
   readonly reach: 'unknown' | 'up' | 'down';
+  /** A poll takes longer than usual: nothing new goes there before it has ended well, and nothing is given up yet. */
+  readonly silent: boolean;
   readonly downSinceMs: number;
   readonly downReason: string | null;
   /** Requests that came later than this do not go here; null when it is not draining. */

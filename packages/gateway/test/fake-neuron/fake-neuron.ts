@@ -35,6 +35,8 @@ export class FakeNeuron {
   nPolls = 0;
   /** Polls take this long. */
   pollMs = 0;
+  /** Requests are taken and not answered, polls included, as by a process that hangs. */
+  hangs = false;
   readonly #settings: FakeSettings;
   readonly #sockets = new Set<Socket>();
   #close: (() => Promise<void>) | null = null;
@@ -101,6 +103,10 @@ export class FakeNeuron {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       const body = await readBody(request);
+      while (this.hangs) {
+        if (response.destroyed) return;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
       await this.#route(request, response, body);
     } catch (thrown) {
       if (!response.headersSent && !response.destroyed) sendError(response, CortexError.from(thrown));

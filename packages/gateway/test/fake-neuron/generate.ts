@@ -101,10 +101,14 @@ const faultBeforeHeaders = async (call: Call): Promise<boolean> => {
   return true;
 };
 
+const released = async ({ model, signal }: Call): Promise<void> => {
+  while (model.hold && !signal.aborted) await pause(20, signal);
+};
+
 /** Sends the role, then silence or comments until the first token is due. */
 const prefill = async (call: Call): Promise<void> => {
   const { model, response, signal } = call;
-  while (model.hold && !signal.aborted) await pause(20, signal);
+  await released(call);
   const every = model.keepalive_ms > 0 ? model.keepalive_ms : model.first_token_ms;
   for (let left = model.first_token_ms; left > 0 && !signal.aborted; left -= every) {
     await pause(Math.min(every, left), signal);
@@ -173,6 +177,7 @@ const stream = async (call: Call, answer: Answer): Promise<void> => {
 const whole = async (call: Call, answer: Answer): Promise<void> => {
   const { response, model, signal, fault } = call;
   if (fault?.kind === 'stall' && fault.after_tokens === 0) return untilAborted(signal);
+  await released(call);
   await pause(model.first_token_ms + model.token_ms * answer.deltas.length, signal);
   if (signal.aborted) return undefined;
   const id = `cmpl-${(nAnswers += 1)}`;

@@ -17,7 +17,7 @@ export interface FakeModel {
   max_in_flight: number;
   /** Admission to the first token. */
   first_token_ms: number;
-  /** While true, no first token comes. */
+  /** While true, no first token comes, nor a whole answer. */
   hold: boolean;
   /** Between two tokens. */
   token_ms: number;

@@ -325,6 +325,8 @@ export class SimulatedFleet {
       case 'notice':
         this.notices.push(effect.notice);
         return;
+      case 'hangs':
+        return;
       case 'poll':
         return this.#poll(this.node(effect.node));
       case 'start_load':
@@ -449,6 +451,9 @@ export class SimulatedFleet {
     const poll = { again: false };
     this.#polls.set(node, poll);
     const startedMs = this.nowMs;
+    this.#later(this.config.poll.intervalMs / 4, () => {
+      if (this.#polls.get(node) === poll) this.handle({ kind: 'poll_late', node: node.name });
+    });
     this.#later(this.#latencyMs() / 3, () => {
       const models = [...node.copies.values()].map(reported);
       this.#later(this.#latencyMs() / 3, () => {
@@ -457,7 +462,7 @@ export class SimulatedFleet {
           this.#polls.delete(node);
           this.handle(
             result === null
-              ? { kind: 'poll_failed', node: node.name, reason: 'connection refused' }
+              ? { kind: 'poll_failed', node: node.name, reason: 'connection refused', startedMs, unanswered: false }
               : { kind: 'polled', node: node.name, result },
           );
           if (poll.again) this.#poll(node);

@@ -38,6 +38,7 @@ export const nodeView = (name: string, facts: NodeFacts = {}): NodeView => {
     endpoint: `http://${name}:13131`,
     kind: 'neuron',
     reach: 'up',
+    silent: false,
     downSinceMs: -Infinity,
     downReason: null,
     drainedFrom: null,

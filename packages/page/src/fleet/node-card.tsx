@@ -15,6 +15,8 @@ const stateOf = (node: NodeSnapshot): { readonly tone: Tone; readonly word: stri
   if (node.reach === 'unknown') return { tone: 'calm', word: 'not seen yet', why: null };
   if (node.circuit !== 'closed')
     return { tone: 'bad', word: 'failing', why: 'Requests failed in a row; it is tried again from time to time.' };
+  if (node.reach === 'silent')
+    return { tone: 'warn', word: 'silent', why: 'Its last look is not answered yet: nothing new goes there before.' };
   if (node.draining) return { tone: 'warn', word: 'draining', why: drained(node.in_flight) };
   return { tone: 'good', word: 'up', why: null };
 };
