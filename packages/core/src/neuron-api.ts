@@ -116,6 +116,10 @@ export const nodeModelSchema = z.looseObject({
   vram_used_mb: nonNegative,
   /** What the weights and one sequence are expected to need before it is loaded. */
   vram_needed_mb: nonNegative.nullish(),
+  /** Where the node's operator has it loaded: how many devices share it, and which; absent: any one. */
+  placement: z
+    .looseObject({ tensor_parallel: z.int().positive(), devices: z.array(z.int().nonnegative()).nullish() })
+    .nullish(),
   /** Number type of its weights: as it was loaded, or as on disk. */
   quant: z.string().nullish(),
   capabilities: z.array(z.string()),

@@ -1,8 +1,6 @@
 /** Loads the `default_models` one after the other while the port already answers, and keeps how far that is. */
-import { CortexError, type Harness, type Health, type NeuronConfig } from '@cortex/core';
+import { CortexError, type DefaultModel, type Harness, type Health } from '@cortex/core';
 import type { Logger } from 'pino';
-
-type DefaultModel = NeuronConfig['default_models'][number];
 
 export type Activation = Health['activation'];
 

@@ -80,7 +80,11 @@ describe('startNeuron', () => {
     await writeFile(path.join(dir, 'config.json'), '{}');
     await writeFile(path.join(dir, 'model.safetensors'), 'x');
     let given: EngineParts | undefined;
-    const config = configOf({ model_dirs: [path.join(home, 'models')], harness: { ggml: { parallel: 9 } } });
+    const config = configOf({
+      model_dirs: [path.join(home, 'models')],
+      default_models: [{ id: 'tiny', quant: 'q8_0' }],
+      harness: { ggml: { parallel: 9 } },
+    });
     const neuron = await startNeuron(
       config,
       { env: {}, homeDir: home },
@@ -92,6 +96,7 @@ describe('startNeuron', () => {
     );
     running.push(neuron);
     expect(given?.config.parallel).toBe(9);
+    expect(given?.defaultModels).toEqual([{ id: 'tiny', quant: 'q8_0' }]);
     expect(await given?.store.find('tiny')).toMatchObject({ dir });
     expect(neuron.startup).toMatch(/1 on disk\n +tiny/);
   });

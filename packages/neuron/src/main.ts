@@ -30,6 +30,8 @@ export interface Engine {
 
 export interface EngineParts {
   readonly config: NeuronConfig['harness']['ggml'];
+  /** Models that have settings of their own, whenever they are loaded. */
+  readonly defaultModels: NeuronConfig['default_models'];
   readonly store: ModelStore;
   readonly log: Logger;
 }
@@ -151,7 +153,7 @@ export const startNeuron = async (
   log: Logger = pino({ level: config.log_level }),
 ): Promise<Neuron> => {
   const store = new ModelStore(storeOptions(config, environment));
-  const engine = await createEngine({ config: config.harness.ggml, store, log });
+  const engine = await createEngine({ config: config.harness.ggml, defaultModels: config.default_models, store, log });
   const { harness, ggml, backends } = engine;
   const version: Version = { name: 'neuron', version: neuronVersion(), node: process.version, ggml, backends };
   const defaults = new DefaultModels();

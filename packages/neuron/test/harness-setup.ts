@@ -8,6 +8,7 @@ import {
   neuronConfigSchema,
   type ChatRequest,
   type CompletionEvent,
+  type DefaultModel,
   type GgmlConfig,
   type Usage,
 } from '@cortex/core';
@@ -82,6 +83,7 @@ export const setUp = async (
   config: Partial<GgmlConfig> = {},
   nDevices = 1,
   measurer: ModelMeasurer | null = null,
+  defaultModels: readonly DefaultModel[] = [],
 ): Promise<HarnessSetup> => {
   const root = await mkdtemp(path.join(tmpdir(), 'harness-'));
   await writeModels(root);
@@ -100,6 +102,7 @@ export const setUp = async (
     supportedModelTypes: ['qwen3_5'],
     loadPromptSide: sharedSide,
     measurer,
+    defaultModels,
   });
   return {
     harness,

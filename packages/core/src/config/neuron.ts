@@ -177,6 +177,7 @@ export const neuronConfigSchema = z.strictObject({
     .describe('Models loaded at start, one table each, while the port already answers.'),
 });
 export type NeuronConfig = z.output<typeof neuronConfigSchema>;
+export type DefaultModel = NeuronConfig['default_models'][number];
 
 /** `NEURON_PORT`, `NEURON_HARNESS__GGML__PARALLEL`, … */
 export const neuronEnvironment = { prefix: 'NEURON' } as const;

@@ -68,6 +68,9 @@ const applyFacts = (data: FleetData, record: ModelRecord, polled: PolledModel): 
   record.harness = polled.harness;
   record.cold = polled.cold ?? null;
   record.vramNeededMb = polled.vram_needed_mb ?? null;
+  record.placement = polled.placement
+    ? { nDevices: polled.placement.tensor_parallel, devices: polled.placement.devices ?? null }
+    : null;
   record.capabilities = capabilities;
   record.maySee = capabilities === null || capabilities.includes('vision');
   record.limit = polled.limit ?? profileLimit(profile);

@@ -14,6 +14,7 @@ export interface PolledModel extends Pick<
   | 'devices'
   | 'vram_used_mb'
   | 'vram_needed_mb'
+  | 'placement'
   | 'limit'
   | 'tool_call'
   | 'reasoning'

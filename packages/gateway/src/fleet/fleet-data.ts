@@ -239,6 +239,7 @@ const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => (
   devices: [],
   vramUsedMb: 0,
   vramNeededMb: null,
+  placement: null,
   capabilities: null,
   maySee: true,
   limit: null,

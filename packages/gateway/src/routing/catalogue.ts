@@ -3,7 +3,7 @@
  * on the node, and devices, memory and `pinned_on` allow it), and the aliases of those. Nothing here asks a node anything.
  */
 import type { CatalogueModel, Limit, ModelProfile, ModelState } from '@cortex/core';
-import { neverFits } from './memory.ts';
+import { neverFits, spreadOf } from './memory.ts';
 import { resolveModel } from './resolve-model.ts';
 import type { ModelOnNode, NodeView, Topology } from './topology.ts';
 
@@ -19,7 +19,9 @@ const isFeasible = (node: NodeView, profile: ModelProfile | undefined, entry: Mo
   const pinnedOn = profile?.pinned_on ?? [];
   if (pinnedOn.length > 0 && !pinnedOn.includes(node.name)) return false;
   const isAble = entry === undefined ? profile && node.harnesses.includes(profile.harness) : !entry.poisoned;
-  return isAble === true && neverFits(node, profile, entry?.vramNeededMb ?? profile?.vram_mb ?? 0) === null;
+  return (
+    isAble === true && neverFits(node, spreadOf(profile, entry), entry?.vramNeededMb ?? profile?.vram_mb ?? 0) === null
+  );
 };
 
 const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 };

@@ -9,7 +9,7 @@ import {
   type EvictionStrategy,
   type Incoming,
 } from './choose-evictions.ts';
-import { fitDevices, freeMb, heldMb } from './memory.ts';
+import { fitDevices, freeMb, heldMb, spreadOf } from './memory.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
 const nowMs = 100_000;
@@ -25,7 +25,8 @@ const context = (strategy: EvictionStrategy = 'lru', tables: readonly object[] =
   };
 };
 
-const incoming = (needMb: number, waitMs = 0): Incoming => ({ profile: undefined, needMb, waitMs });
+const spread = spreadOf(undefined, undefined);
+const incoming = (needMb: number, waitMs = 0): Incoming => ({ profile: undefined, spread, needMb, waitMs });
 
 const resident = (facts: EntryFacts): ModelOnNode => nodeView('n', { models: { r: facts } }).models.get('r')!;
 
@@ -78,7 +79,7 @@ describe('a resident model', () => {
     ];
     for (const strategy of ['lru', 'priority'] as const) {
       const ctx = context(strategy, tables);
-      const by = (id: string): Incoming => ({ profile: ctx.profileOf(id), needMb: 1, waitMs: 0 });
+      const by = (id: string): Incoming => ({ profile: ctx.profileOf(id), spread, needMb: 1, waitMs: 0 });
       expect(judgeEviction(resident({}), by('peer'), ctx).kind).toBe('now');
       expect(judgeEviction(resident({}), by('lesser'), ctx)).toEqual({
         kind: 'never',
@@ -136,7 +137,7 @@ describe('the chosen victims', () => {
         const all = [...node.models.values()];
         const need = incoming(needed * 1000);
         const fits = (gone: readonly ModelOnNode[]): boolean =>
-          fitDevices(node, undefined, need.needMb, (device) =>
+          fitDevices(node, spread, need.needMb, (device) =>
             gone.reduce((free, model) => free + heldMb(model, device.index), freeMb(node, device)),
           ) !== null;
         const eviction = chooseEvictions(node, need, all, context());

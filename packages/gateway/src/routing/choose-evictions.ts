@@ -4,7 +4,7 @@
  * (`priority`).
  */
 import type { ModelProfile } from '@cortex/core';
-import { fitDevices, freeMb, heldMb, type Fit } from './memory.ts';
+import { fitDevices, freeMb, heldMb, type Fit, type Spread } from './memory.ts';
 import { isPinned, mayDisplace, residencyClass } from './residency.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
@@ -20,6 +20,7 @@ export interface EvictionPolicy {
 
 export interface Incoming {
   readonly profile: ModelProfile | undefined;
+  readonly spread: Spread;
   readonly needMb: number;
   /** How long its oldest request has waited. */
   readonly waitMs: number;
@@ -77,7 +78,7 @@ const leastValuableFirst =
  * changing there, and evicting on such numbers would evict too much.
  */
 const fitWithout = (node: NodeView, incoming: Incoming, gone: readonly ModelOnNode[]): Fit | null =>
-  fitDevices(node, incoming.profile, incoming.needMb, (device) => {
+  fitDevices(node, incoming.spread, incoming.needMb, (device) => {
     if (node.reservations.some((reservation) => reservation.devices.includes(device.index))) return -Infinity;
     let free = freeMb(node, device);
     for (const model of gone) free += heldMb(model, device.index);

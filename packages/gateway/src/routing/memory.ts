@@ -11,6 +11,22 @@ export interface Fit {
   readonly mbPerDevice: number;
 }
 
+/** How many devices share a model, and which may. */
+export interface Spread {
+  readonly nDevices: number;
+  /** Null: any. */
+  readonly devices: readonly number[] | null;
+  readonly deviceMbMin: number;
+}
+
+/** As `models.toml` has it; what that leaves at one device, as the node's own operator has it. */
+export const spreadOf = (profile: ModelProfile | undefined, entry: ModelOnNode | undefined): Spread => {
+  const nDevices = profile?.min_devices ?? 1;
+  const deviceMbMin = profile?.min_device_vram_mb ?? 0;
+  const placement = nDevices > 1 ? null : (entry?.placement ?? null);
+  return placement === null ? { nDevices, devices: null, deviceMbMin } : { ...placement, deviceMbMin };
+};
+
 /** Memory of a device that each model on it holds: the node reports a model's total over its devices. */
 export const heldMb = (model: ModelOnNode, device: number): number =>
   model.devices.includes(device) ? model.vramUsedMb / model.devices.length : 0;
@@ -38,14 +54,14 @@ export const residentsOn = (node: NodeView, device: number): number => {
   return residents;
 };
 
-const usable = (device: DeviceView, profile: ModelProfile | undefined): boolean =>
-  !device.poisoned && device.totalMb >= (profile?.min_device_vram_mb ?? 0);
+const usable = (device: DeviceView, { devices, deviceMbMin }: Spread): boolean =>
+  !device.poisoned && device.totalMb >= deviceMbMin && (devices === null || devices.includes(device.index));
 
 /** Devices a model may be put on, in groups of one backend: a split model never spans two. Accelerators come first. */
-const deviceGroups = (node: NodeView, profile: ModelProfile | undefined): readonly (readonly DeviceView[])[] => {
+const deviceGroups = (node: NodeView, spread: Spread): readonly (readonly DeviceView[])[] => {
   const groups = new Map<string, DeviceView[]>();
   for (const device of node.devices) {
-    if (!usable(device, profile)) continue;
+    if (!usable(device, spread)) continue;
     const group = groups.get(device.backend);
     if (group === undefined) groups.set(device.backend, [device]);
     else group.push(device);
@@ -54,18 +70,18 @@ const deviceGroups = (node: NodeView, profile: ModelProfile | undefined): readon
 };
 
 /**
- * The `min_devices` devices a model of `needMb` (0 when unknown) fits on: least shared first, then most free memory.
+ * The devices that a model of `needMb` (0 when unknown) fits on: least shared first, then most free memory.
  * @param available free megabytes of a device, after whatever the caller would evict from it
  */
 export const fitDevices = (
   node: NodeView,
-  profile: ModelProfile | undefined,
+  spread: Spread,
   needMb: number,
   available: (device: DeviceView) => number,
 ): Fit | null => {
-  const n = profile?.min_devices ?? 1;
+  const n = spread.nDevices;
   const mbPerDevice = Math.ceil(needMb / n);
-  for (const group of deviceGroups(node, profile)) {
+  for (const group of deviceGroups(node, spread)) {
     const ranked = group
       .map((device) => ({ device, free: available(device), residents: residentsOn(node, device.index) }))
       .filter(({ free }) => free >= mbPerDevice)
@@ -77,12 +93,13 @@ export const fitDevices = (
 };
 
 /** Why an empty node could never hold it; null when it could. */
-export const neverFits = (node: NodeView, profile: ModelProfile | undefined, needMb: number): string | null => {
-  const n = profile?.min_devices ?? 1;
-  if (fitDevices(node, profile, needMb, (device) => device.totalMb) !== null) return null;
+export const neverFits = (node: NodeView, spread: Spread, needMb: number): string | null => {
+  const { nDevices: n, devices, deviceMbMin } = spread;
+  if (fitDevices(node, spread, needMb, (device) => device.totalMb) !== null) return null;
   const healthy = node.devices.filter((device) => !device.poisoned);
   if (healthy.length < node.devices.length && healthy.length < n) return `${healthy.length} healthy devices < ${n}`;
   if (node.devices.length < n) return `${node.devices.length} devices < ${n}`;
-  const floorMb = Math.max(profile?.min_device_vram_mb ?? 0, Math.ceil(needMb / n));
-  return n === 1 ? `no device with ${floorMb} MB` : `not ${n} alike devices with ${floorMb} MB each`;
+  const floorMb = Math.max(deviceMbMin, Math.ceil(needMb / n));
+  const among = devices === null ? '' : ` among ${devices.join(', ')}`;
+  return n === 1 ? `no device${among} with ${floorMb} MB` : `not ${n} alike devices${among} with ${floorMb} MB each`;
 };

@@ -117,6 +117,20 @@ describe('a model is placed', () => {
     expect(reasons([apart], table)).toEqual(['never: not 2 alike devices with 16000 MB each']);
   });
 
+  it("over the devices that the node's operator has it on, where its profile says nothing of that", () => {
+    const m = { ...onDisk.m, vramNeededMb: 30_000, placement: { nDevices: 2, devices: null } };
+    const three = [16_000, 14_000, 20_000];
+    expect(decided([nodeView('n', { devices: three, models: { m } })])).toBe('place n [2 0]');
+    const named = { ...m, placement: { nDevices: 2, devices: [0, 1] } };
+    expect(reasons([nodeView('n', { devices: three, models: { m: named } })])).toEqual([
+      'never: not 2 alike devices among 0, 1 with 15000 MB each',
+    ]);
+    const table = { tables: [{ id: 'm', min_devices: 3 }] };
+    expect(decided([nodeView('n', { devices: three, models: { m: named } })], table)).toBe('place n [2 0 1]');
+    const alone = { ...m, vramNeededMb: 10_000, placement: { nDevices: 1, devices: [1] } };
+    expect(decided([nodeView('n', { devices: three, models: { m: alone } })])).toBe('place n [1]');
+  });
+
   it('never on a poisoned device, nor on memory promised to another load', () => {
     const poisoned = nodeView('p', { devices: [{ poisoned: true }, 12_000], models: onDisk });
     expect(decided([poisoned])).toBe('place p [1]');

@@ -12,7 +12,7 @@ import {
   type Incoming,
 } from './choose-evictions.ts';
 import { circuitAllows } from './circuit.ts';
-import { fitDevices, freeMb, neverFits, residentsOn, type Fit } from './memory.ts';
+import { fitDevices, freeMb, neverFits, residentsOn, spreadOf, type Fit } from './memory.ts';
 import { residencyClass } from './residency.ts';
 import type { CoolDown, ModelOnNode, NodeView } from './topology.ts';
 
@@ -154,11 +154,12 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
     return { kind: 'cooling', node, reason, coolDown };
   }
   if (input.isDoubted(node.name)) return { kind: 'later', node, reason: 'refused it for memory, is being looked at' };
-  const tooSmall = neverFits(node, input.profile, needMb);
+  const spread = spreadOf(input.profile, entry);
+  const tooSmall = neverFits(node, spread, needMb);
   if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
-  const fit = fitDevices(node, input.profile, needMb, (device) => freeMb(node, device));
+  const fit = fitDevices(node, spread, needMb, (device) => freeMb(node, device));
   if (fit === null)
-    return withEvictions(node, { profile: input.profile, needMb, waitMs: input.waitMs }, input.eviction);
+    return withEvictions(node, { profile: input.profile, spread, needMb, waitMs: input.waitMs }, input.eviction);
   const where = `device ${fit.devices.join(', ')}`;
   const reason = needMb === 0 ? `has room on ${where}` : `${needMb} MB fit on ${where}`;
   return { kind: 'place', node, fit, victims: [], drains: false, reason };

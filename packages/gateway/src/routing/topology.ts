@@ -41,6 +41,8 @@ export interface ModelOnNode {
   readonly devices: readonly number[];
   readonly vramUsedMb: number;
   readonly vramNeededMb: number | null;
+  /** Where its node's operator has it loaded; null: on any one device. */
+  readonly placement: { readonly nDevices: number; readonly devices: readonly number[] | null } | null;
   /** Verbatim from the node; null when it does not say (other engines). */
   readonly capabilities: readonly string[] | null;
   /** False only where the node says what it can and vision is not among it. */

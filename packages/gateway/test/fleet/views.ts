@@ -65,6 +65,7 @@ const entryView = (id: string, node: NodeView, facts: EntryFacts): ModelOnNode =
   devices: facts.status === undefined || facts.status === 'loaded' ? [0] : [],
   vramUsedMb: 0,
   vramNeededMb: null,
+  placement: null,
   capabilities: ['text'],
   maySee: facts.capabilities?.includes('vision') ?? false,
   limit: null,

@@ -73,7 +73,7 @@ const openDevices = async (
 
 /** @throws LibraryError naming the package to install; CortexError when no device opens. */
 export const createGgmlEngine: EngineFactory = async (parts) => {
-  const { config, store } = parts;
+  const { config, defaultModels, store } = parts;
   const library = openLibrary();
   const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
   const served = chooseDevices(library.devices);
@@ -81,7 +81,15 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   const { registryIndex } = served[0] ?? { registryIndex: 0 };
   const measurer = new SizingThread(registryIndex, config);
   const groups = openGroup(served, guard, parts);
-  const harness = new GgmlHarness({ devices, openGroup: groups, config, store, supportedModelTypes, measurer });
+  const harness = new GgmlHarness({
+    devices,
+    openGroup: groups,
+    config,
+    defaultModels,
+    store,
+    supportedModelTypes,
+    measurer,
+  });
   // Whoever lists the models first finds them measured.
   void harness.models().catch(() => {});
   return {

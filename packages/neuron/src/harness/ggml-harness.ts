@@ -8,6 +8,7 @@ import type {
   ChatRequest,
   CompletionEvent,
   CompletionRequest,
+  DefaultModel,
   DeviceHealth,
   DeviceInfo,
   EmbeddingsRequest,
@@ -36,6 +37,7 @@ import { loadOptionsOf } from './load-options.ts';
 import { contextMaxOf } from './loaded-model.ts';
 import { DeviceGroups, type OpenGroup } from './device-groups.ts';
 import { DeviceRooms } from './device-rooms.ts';
+import { ModelSettings } from './model-settings.ts';
 import { ModelSizes, type ModelMeasurer } from './model-sizes.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
 import { ModelRegistry, type Lease } from './model-registry.ts';
@@ -54,6 +56,8 @@ export interface GgmlHarnessParts {
   readonly store: ModelStore;
   /** The `model_type`s that the engine has an architecture for. */
   readonly supportedModelTypes: readonly string[];
+  /** Their settings count for every load that does not say otherwise. */
+  readonly defaultModels?: readonly DefaultModel[];
   /** By default from the model's folder, each on a thread of its own. */
   readonly loadPromptSide?: PromptSideLoader;
   /** What a model would need of these devices; null: it is guessed from the size of its files. */
@@ -95,11 +99,14 @@ export class GgmlHarness implements Harness {
   readonly #grammars = new GrammarThread();
   readonly #loadPromptSide: PromptSideLoader;
   readonly #sizes: ModelSizes | null;
+  readonly #settings: ModelSettings;
   readonly #rooms: DeviceRooms;
 
   constructor(parts: GgmlHarnessParts) {
     const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk, measurer = null } = parts;
-    this.#sizes = measurer === null ? null : new ModelSizes(measurer, config);
+    this.devices = devices.map(({ info }) => info);
+    this.#settings = new ModelSettings(config, this.devices, parts.defaultModels ?? []);
+    this.#sizes = measurer === null ? null : new ModelSizes(measurer, this.#settings);
     this.#rooms = new DeviceRooms(devices);
     const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
     this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
@@ -111,8 +118,8 @@ export class GgmlHarness implements Harness {
       loadPromptSide: this.#loadPromptSide,
       buildTrie: (table) => this.#grammars.trie(table),
       sizes: this.#sizes,
+      settings: this.#settings,
     });
-    this.devices = devices.map(({ info }) => info);
     this.#devices = devices;
     this.#config = config;
     this.#catalogue = new ModelCatalogue(store, supportedModelTypes);
@@ -133,6 +140,7 @@ export class GgmlHarness implements Harness {
         devices: this.#devices,
         roomBytes,
         config: this.#config,
+        settings: this.#settings,
         size: sizes?.get(model.dir) ?? null,
         etaSecs: this.#registry.etaSecs(model),
       }),

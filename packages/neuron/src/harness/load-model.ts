@@ -11,7 +11,8 @@ import type { WeightType } from '../model/weight-types.ts';
 import { weightBytes, type LoadOptions } from './load-options.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import { refusedModel, type KnownModel } from './model-catalogue.ts';
-import { defaultWeightType, leastParts, type ModelSizes } from './model-sizes.ts';
+import type { ModelSettings, SettledOptions } from './model-settings.ts';
+import { leastParts, type ModelSizes } from './model-sizes.ts';
 import { placeModel, placeShared, type DeviceRoom, type Need } from './place-model.ts';
 import { patchesMaxOf } from './read-vision-meta.ts';
 import type { PromptSide, PromptSideLoader } from './prompt-side.ts';
@@ -25,6 +26,7 @@ export interface ModelLoaderParts {
   readonly buildTrie: (table: VocabularyTable) => Promise<TrieArrays>;
   /** Null: a model's need is guessed from the size of its files. */
   readonly sizes: ModelSizes | null;
+  readonly settings: ModelSettings;
 }
 
 const roomOf = async (device: Device): Promise<DeviceRoom> => {
@@ -54,8 +56,10 @@ export class ModelLoader {
   readonly #loadPromptSide: PromptSideLoader;
   readonly #buildTrie: ModelLoaderParts['buildTrie'];
   readonly #sizes: ModelSizes | null;
+  readonly #settings: ModelSettings;
 
-  constructor({ devices, groups, config, loadPromptSide, buildTrie, sizes }: ModelLoaderParts) {
+  constructor({ devices, groups, config, loadPromptSide, buildTrie, sizes, settings }: ModelLoaderParts) {
+    this.#settings = settings;
     this.#groups = groups;
     this.#sizes = sizes;
     this.#buildTrie = buildTrie;
@@ -67,13 +71,14 @@ export class ModelLoader {
   /** @throws CortexError `model_load_failed`, `insufficient_vram`, `device_poisoned`. */
   async load(
     known: KnownModel,
-    options: LoadOptions,
+    asked: LoadOptions,
     onProgress: (progress: LoadProgress) => void,
   ): Promise<LoadedModel> {
     const { id, dir, facts } = known;
     if (facts.refusal !== null) throw refusedModel(id, facts.refusal);
-    const weightType = options.weightType ?? defaultWeightType(dir, this.#config);
-    const device = await this.#deviceFor(known, weightType, options);
+    const options = this.#settings.settle(known, asked);
+    const { weightType } = options;
+    const device = await this.#deviceFor(known, options);
     onProgress({ fraction: 0, phase: 'tokenizer' });
     const side = await this.#loadPromptSide(dir, id);
     try {
@@ -94,8 +99,8 @@ export class ModelLoader {
   }
 
   /** A group measures for itself what each of its devices needs. */
-  async #deviceFor(known: KnownModel, weightType: WeightType, options: LoadOptions): Promise<Device> {
-    const { deviceIndices, nDevices } = options;
+  async #deviceFor(known: KnownModel, options: SettledOptions): Promise<Device> {
+    const { weightType, deviceIndices, nDevices } = options;
     if (nDevices !== null && nDevices > 1) {
       const rooms = await Promise.all(this.#devices.map(roomOf));
       return this.#groups.of(placeShared({ modelId: known.id, deviceIndices, nDevices }, rooms));

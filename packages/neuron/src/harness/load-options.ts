@@ -3,12 +3,15 @@ import { CortexError, quantNames, type DeviceInfo, type LoadRequest } from '@cor
 import { bitsPerWeight, type WeightType } from '../model/weight-types.ts';
 
 /** Null: as the neuron likes. */
-export interface LoadOptions {
-  readonly weightType: WeightType | null;
+export interface LoadPlace {
   /** The devices to be on. */
   readonly deviceIndices: readonly number[] | null;
   /** How many devices share it. */
   readonly nDevices: number | null;
+}
+
+export interface LoadOptions extends LoadPlace {
+  readonly weightType: WeightType | null;
 }
 
 export const anyLoad: LoadOptions = { weightType: null, deviceIndices: null, nDevices: null };
@@ -36,11 +39,11 @@ const indicesOf = (wanted: readonly number[], devices: readonly DeviceInfo[]): r
   return wanted.length === 0 ? null : wanted;
 };
 
-/** Several devices that are named share the model. */
-const placeOf = (
-  { tensor_parallel: wanted, devices: named }: LoadRequest,
+/** Several devices that are named share the model. @throws CortexError `unsupported_parameter`, `invalid_request`. */
+export const placeOf = (
+  { tensor_parallel: wanted, devices: named }: Pick<LoadRequest, 'tensor_parallel' | 'devices'>,
   devices: readonly DeviceInfo[],
-): Pick<LoadOptions, 'deviceIndices' | 'nDevices'> => {
+): LoadPlace => {
   const deviceIndices = indicesOf(named ?? [], devices);
   const nDevices = wanted ?? deviceIndices?.length ?? null;
   if (nDevices !== null && nDevices > devices.length) {

@@ -27,8 +27,8 @@ class FakeMeasurer implements ModelMeasurer {
   answer: MeasuredNeeds | CortexError = needs;
   gate: Promise<unknown> = Promise.resolve();
 
-  async measure(dir: string, weightType: string): Promise<MeasuredNeeds> {
-    this.asked.push(`${path.basename(dir)} ${weightType}`);
+  async measure(dir: string, weightType: string, nDevices: number): Promise<MeasuredNeeds> {
+    this.asked.push(`${path.basename(dir)} ${weightType}${nDevices === 1 ? '' : ` over ${nDevices}`}`);
     await this.gate;
     if (this.answer instanceof CortexError) throw this.answer;
     return this.answer;
@@ -131,6 +131,37 @@ describe('a model on disk', () => {
     expect(await modelOf(ids.vision)).toMatchObject({ limit: { context: 4096 }, servable: { ok: true } });
     gate.abort();
     expect(await modelOf(ids.vision)).toMatchObject({ vram_needed_mb: 129 });
+  });
+
+  it('that has settings of its own is measured with them, and needs what each of its devices has to have', async () => {
+    const measurer = new FakeMeasurer();
+    setup = await setUp({}, 3, measurer, [{ id: ids.vision, quant: 'q8_0', tensor_parallel: 2 }]);
+    const [first, second, third] = setup.devices;
+    for (const device of setup.devices) device.freeBytes = 200 * mb;
+    // 129 MB on each of two.
+    expect(await modelOf(ids.vision)).toMatchObject({ vram_needed_mb: 257, servable: { ok: true } });
+    expect(measurer.asked).toContain(`${ids.vision} q8_0 over 2`);
+    first!.freeBytes = 50 * mb;
+    expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: true } });
+    third!.freeBytes = 60 * mb;
+    expect((await modelOf(ids.vision))?.servable).toEqual({
+      ok: false,
+      reason:
+        'it needs 113 MB (weights 100, KV cache 1, recurrent states 2, computing 10) on each of 2 devices, ' +
+        'device 0 has 50 MB, device 1 has 200 MB, device 2 has 60 MB',
+    });
+    second!.poison('gone');
+    third!.freeBytes = 200 * mb;
+    expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: false } });
+  });
+
+  it('whose settings cannot be is not servable, with the reason', async () => {
+    setup = await setUp({}, 2, new FakeMeasurer(), [{ id: ids.vision, devices: [5] }]);
+    expect((await modelOf(ids.vision))?.servable).toEqual({
+      ok: false,
+      reason: 'there is no device 5 here, only 0, 1',
+    });
+    expect((await modelOf(ids.text))?.servable).toEqual({ ok: true });
   });
 
   it('is measured anew for a load with another number type', async () => {

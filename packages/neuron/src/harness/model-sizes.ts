@@ -4,19 +4,29 @@
  */
 import { CortexError, type GgmlConfig } from '@cortex/core';
 import { setTimeout as delay } from 'node:timers/promises';
-import { isGguf } from '../model-files/gguf-file.ts';
 import { cellAlignment, needsFrom, planMemory, type MeasuredNeeds, type MemoryParts } from '../model/memory-plan.ts';
 import type { WeightType } from '../model/weight-types.ts';
 import type { StoredModel } from '../model-store/model-store.ts';
+import type { ModelSettings } from './model-settings.ts';
 
 export interface ModelMeasurer {
-  /** @throws CortexError `model_load_failed`, `unsupported_parameter` for what a load would refuse. */
-  measure(dir: string, weightType: WeightType): Promise<MeasuredNeeds>;
+  /**
+   * Where devices share it: of the one that has most of it.
+   * @throws CortexError `model_load_failed`, `unsupported_parameter` for what a load would refuse.
+   */
+  measure(dir: string, weightType: WeightType, nDevices: number): Promise<MeasuredNeeds>;
   close(): Promise<void>;
 }
 
 export type KnownSize =
-  | { readonly kind: 'measured'; readonly needs: MeasuredNeeds }
+  | {
+      readonly kind: 'measured';
+      /** Of each of the devices that share it, of the one that has most. */
+      readonly needs: MeasuredNeeds;
+      readonly nDevices: number;
+      /** Null: any. */
+      readonly deviceIndices: readonly number[] | null;
+    }
   /** It cannot be loaded. */
   | { readonly kind: 'broken'; readonly error: CortexError };
 
@@ -24,9 +34,6 @@ export type KnownSize =
 const expectedTokens = 4096;
 /** A file that could not be read may be readable later, and of the same size. */
 const brokenKeptMs = 30_000;
-
-/** What is quantised on disk stays so unless a load asks for something else. */
-export const defaultWeightType = (dir: string, config: GgmlConfig): WeightType => (isGguf(dir) ? 'auto' : config.quant);
 
 /** Memory for sequences of this many tokens, or of what model and operator allow if that is less. */
 const partsFor = (measured: MeasuredNeeds, config: GgmlConfig, tokens: number): MemoryParts => {
@@ -44,7 +51,7 @@ export const leastParts = (measured: MeasuredNeeds, config: GgmlConfig): MemoryP
 export const expectedParts = (measured: MeasuredNeeds, config: GgmlConfig): MemoryParts =>
   partsFor(measured, config, expectedTokens);
 
-const faultsOfModels: ReadonlySet<string> = new Set(['model_load_failed', 'unsupported_parameter']);
+const faultsOfModels: ReadonlySet<string> = new Set(['model_load_failed', 'unsupported_parameter', 'invalid_request']);
 
 /** Any other failure says nothing about the model. */
 const isFaultOfModel = ({ code }: CortexError): boolean => faultsOfModels.has(code);
@@ -57,19 +64,19 @@ interface Entry {
   validUntilMs: number;
 }
 
-type Sized = Pick<StoredModel, 'dir' | 'bytes'>;
+type Sized = Pick<StoredModel, 'id' | 'dir' | 'bytes'>;
 
 export class ModelSizes {
   readonly #measurer: ModelMeasurer;
-  readonly #config: GgmlConfig;
+  readonly #settings: ModelSettings;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(measurer: ModelMeasurer, config: GgmlConfig) {
+  constructor(measurer: ModelMeasurer, settings: ModelSettings) {
     this.#measurer = measurer;
-    this.#config = config;
+    this.#settings = settings;
   }
 
-  /** By folder, what is known after `msMax` at the latest of each model as it would be loaded by default. */
+  /** By folder, what is known after `msMax` at the latest of each model as the operator has it loaded. */
   async known(models: readonly Sized[], msMax: number): Promise<ReadonlyMap<string, KnownSize>> {
     const entries = models.map((model) => this.#entryOf(model));
     const controller = new AbortController();
@@ -84,16 +91,16 @@ export class ModelSizes {
     );
   }
 
-  /** Null where it could not be measured: the device will. @throws CortexError why it cannot be loaded. */
+  /** Of a single device. Null where it could not be measured: the device will. @throws CortexError why it cannot be loaded. */
   async of(model: Sized, weightType: WeightType): Promise<MeasuredNeeds | null> {
     const { dir } = model;
     const entry = this.#entries.get(dir);
-    if (entry?.bytes === model.bytes && weightType === this.#defaultType(dir)) {
+    if (entry?.bytes === model.bytes && weightType === this.#settings.weightType(model)) {
       await entry.done;
-      if (entry.size?.kind === 'measured') return entry.size.needs;
+      if (entry.size?.kind === 'measured' && entry.size.nDevices === 1) return entry.size.needs;
     }
     try {
-      return await this.#measurer.measure(dir, weightType);
+      return await this.#measurer.measure(dir, weightType, 1);
     } catch (thrown) {
       const error = CortexError.from(thrown);
       if (isFaultOfModel(error)) throw error;
@@ -105,28 +112,28 @@ export class ModelSizes {
     return this.#measurer.close();
   }
 
-  #entryOf({ dir, bytes }: Sized): Entry {
+  #entryOf(model: Sized): Entry {
+    const { dir, bytes } = model;
     const known = this.#entries.get(dir);
     if (known?.bytes === bytes && performance.now() < known.validUntilMs) return known;
     // What was known before is better than nothing while it is looked at again.
     const size = known?.bytes === bytes ? known.size : null;
     const entry: Entry = { bytes, size, validUntilMs: Infinity, done: Promise.resolve() };
-    entry.done = this.#read(dir, entry);
+    entry.done = this.#read(model, entry);
     this.#entries.set(dir, entry);
     return entry;
   }
 
-  async #read(dir: string, entry: Entry): Promise<void> {
+  async #read(model: Sized, entry: Entry): Promise<void> {
     try {
-      entry.size = { kind: 'measured', needs: await this.#measurer.measure(dir, this.#defaultType(dir)) };
+      const { nDevices, deviceIndices } = this.#settings.place(model.id);
+      const n = nDevices ?? 1;
+      const needs = await this.#measurer.measure(model.dir, this.#settings.weightType(model), n);
+      entry.size = { kind: 'measured', needs, nDevices: n, deviceIndices };
     } catch (thrown) {
       const error = CortexError.from(thrown);
       entry.size = isFaultOfModel(error) ? { kind: 'broken', error } : null;
       entry.validUntilMs = performance.now() + brokenKeptMs;
     }
-  }
-
-  #defaultType(dir: string): WeightType {
-    return defaultWeightType(dir, this.#config);
   }
 }

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CortexError, type NodeModel } from '@cortex/core';
+import { CortexError, type DefaultModel, type NodeModel } from '@cortex/core';
 import {
   chat,
   chatRequest,
@@ -186,6 +186,35 @@ describe('a model that devices share', () => {
     expect((await chat(setup, { model: ids.text })).finish).toEqual(['stop']);
     expect((await setup.harness.deviceHealth()).map(({ poisoned }) => poisoned)).toEqual([false, false]);
     expect(await codeOf(setup.harness.load({ model_id: ids.vision, tensor_parallel: 2 }))).toBe('device_poisoned');
+    await setup.harness.load({ model_id: ids.vision, tensor_parallel: 1 });
+    expect((await chat(setup)).finish).toEqual(['stop']);
+  });
+});
+
+/** Three devices, and settings of models. */
+const restartWith = async (defaults: readonly DefaultModel[]): Promise<void> => {
+  await setup[Symbol.asyncDispose]();
+  setup = await setUp({ quant: 'f16' }, 3, null, defaults);
+};
+
+describe('a model with settings of its own', () => {
+  it('has them whenever it is loaded: by a request, by a load that says nothing, and again after it was unloaded', async () => {
+    await restartWith([{ id: ids.vision, quant: 'q8_0', tensor_parallel: 2, devices: [1, 2] }]);
+    expect(await modelOf(ids.vision)).toMatchObject({ placement: { tensor_parallel: 2, devices: [1, 2] } });
+    expect((await modelOf(ids.text))?.placement).toBeUndefined();
+    for (const again of [() => chat(setup), () => setup.harness.load({ model_id: ids.vision })]) {
+      await again();
+      expect(await modelOf(ids.vision)).toMatchObject({ devices: [1, 2], quant: 'q8_0' });
+      await setup.harness.unload({ model_id: ids.vision });
+    }
+    await chat(setup, { model: ids.text });
+    expect(await modelOf(ids.text)).toMatchObject({ quant: 'f16' });
+  });
+
+  it('that cannot be is not loaded otherwise instead, but where a load says so', async () => {
+    await restartWith([{ id: ids.vision, tensor_parallel: 4 }]);
+    expect(await codeOf(chat(setup))).toBe('unsupported_parameter');
+    expect(setup.devices.flatMap((device) => device.loads)).toEqual([]);
     await setup.harness.load({ model_id: ids.vision, tensor_parallel: 1 });
     expect((await chat(setup)).finish).toEqual(['stop']);
   });

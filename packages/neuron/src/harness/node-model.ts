@@ -2,10 +2,11 @@
 import type { GgmlConfig, NodeModel } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
-import { kvShareOf, needsFrom, partsText, planMemory, totalBytes, type MeasuredNeeds } from '../model/memory-plan.ts';
+import { kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { ModelState } from './model-registry.ts';
+import type { ModelSettings } from './model-settings.ts';
 import { expectedParts, leastParts, type KnownSize } from './model-sizes.ts';
 
 export interface NodeModelContext {
@@ -14,6 +15,7 @@ export interface NodeModelContext {
   /** Bytes of each device that are free or held by models, which may go. */
   readonly roomBytes: ReadonlyMap<Device, number>;
   readonly config: GgmlConfig;
+  readonly settings: ModelSettings;
   /** Null: not known yet. */
   readonly size: KnownSize | null;
   readonly etaSecs: number | null;
@@ -39,20 +41,29 @@ const steady = (tokens: number): number => {
   return Math.floor(tokens / step) * step;
 };
 
-/** The longest context that a load could give it on the device with the most room. */
-const affordableContext = (needs: MeasuredNeeds, { config, devices, roomBytes }: NodeModelContext): number => {
+type Measured = Extract<KnownSize, { kind: 'measured' }>;
+
+/** Working devices that it may be on. */
+const placesOf = ({ deviceIndices }: Measured, { devices }: NodeModelContext): readonly Device[] =>
+  devices.filter(
+    ({ poisonedReason, info }) =>
+      poisonedReason === null && (deviceIndices === null || deviceIndices.includes(info.index)),
+  );
+
+/** The longest context that a load could give it on the devices with the most room. */
+const affordableContext = (size: Measured, context: NodeModelContext): number => {
+  const { needs, nDevices } = size;
+  const { config, roomBytes } = context;
   const contextMax = Math.min(needs.contextMax, config.context_max ?? Infinity);
-  const contexts = devices
-    .filter(({ poisonedReason }) => poisonedReason === null)
-    .map((device) => {
-      const kvShare = kvShareOf(device.info.backend === 'cpu' ? 'host' : 'device');
-      const freeBytes = roomBytes.get(device) ?? 0;
-      const limits = { freeBytes, contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel, kvShare };
-      return planMemory(needsFrom(needs), limits).plan.contextMax;
-    });
-  const context = Math.max(...contexts);
-  if (contexts.length === 0 || context >= contextMax) return contextMax;
-  return steady(context);
+  const contexts = placesOf(size, context).map((device) => {
+    const kvShare = kvShareOf(device.info.backend === 'cpu' ? 'host' : 'device');
+    const freeBytes = roomBytes.get(device) ?? 0;
+    const limits = { freeBytes, contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel, kvShare };
+    return planMemory(needsFrom(needs), limits).plan.contextMax;
+  });
+  // Of those that share it the one with the least decides.
+  const affordable = contexts.toSorted((a, b) => b - a)[nDevices - 1] ?? contextMax;
+  return affordable >= contextMax ? contextMax : steady(affordable);
 };
 
 const guessedTokens = 4096;
@@ -73,18 +84,22 @@ const placed = ({ known, device, loaded, side, weightType }: LoadedModel): Place
   ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
 });
 
-/** Why no device could ever hold it as they are now. */
-const shortageOf = (needs: MeasuredNeeds, { config, devices, roomBytes }: NodeModelContext): string | null => {
+/** Why no devices could ever hold it as they are now. */
+const shortageOf = (size: Measured, context: NodeModelContext): string | null => {
+  const { needs, nDevices } = size;
+  const { config, roomBytes } = context;
   const parts = leastParts(needs, config);
   const bytes = totalBytes(parts);
-  const working = devices.filter(({ poisonedReason }) => poisonedReason === null);
-  const free = working.map((device) => roomBytes.get(device) ?? 0).toSorted((a, b) => b - a);
-  // Several may share it: the weights and caches of one are then about an nth, the steps as large as ever.
+  const places = placesOf(size, context);
+  const free = places.map((device) => roomBytes.get(device) ?? 0).toSorted((a, b) => b - a);
   const { weights, kv, state, compute, tower } = parts;
+  // Where nothing is said, several may share it: the weights and caches of one are then about an nth.
   const fitsOver = (n: number): boolean => (free[n - 1] ?? 0) >= (weights + kv + state) / n + compute + tower;
-  if (free.some((_, i) => fitsOver(i + 1))) return null;
-  const rooms = working.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
-  return `it needs ${toMb(bytes)} MB (${partsText(parts)}), ${rooms.join(', ')}`;
+  const fits = nDevices > 1 ? (free[nDevices - 1] ?? 0) >= bytes : free.some((_, i) => fitsOver(i + 1));
+  if (fits) return null;
+  const rooms = places.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
+  const where = nDevices > 1 ? ` on each of ${nDevices} devices` : '';
+  return `it needs ${toMb(bytes)} MB (${partsText(parts)})${where}, ${rooms.join(', ')}`;
 };
 
 const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContext): string | null => {
@@ -96,7 +111,7 @@ const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContex
     return `its device is out of service: ${its[0]?.poisonedReason ?? 'there is none'}`;
   }
   if (size === null || (state.kind !== 'available' && state.kind !== 'failed')) return null;
-  return size.kind === 'broken' ? size.error.message : shortageOf(size.needs, context);
+  return size.kind === 'broken' ? size.error.message : shortageOf(size, context);
 };
 
 const servableOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel['servable'] => {
@@ -106,7 +121,11 @@ const servableOf = (known: KnownModel, state: ModelState, context: NodeModelCont
 
 /** What it takes as it is used; of its files and its configuration as long as no more is known. */
 const neededBytes = ({ bytes, facts }: KnownModel, { size, config }: NodeModelContext): number => {
-  if (size?.kind === 'measured') return totalBytes(expectedParts(size.needs, config)) + size.needs.mappedBytes;
+  if (size?.kind === 'measured') {
+    const { tower, ...shared } = expectedParts(size.needs, config);
+    // The first of those that share it sees for all.
+    return size.nDevices * totalBytes({ ...shared, tower: 0 }) + tower + size.needs.mappedBytes;
+  }
   return bytes + facts.kvBytesPerToken * Math.min(guessedTokens, facts.contextMax ?? Infinity);
 };
 
@@ -126,8 +145,14 @@ const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel,
 
 const contextOf = ({ facts }: KnownModel, context: NodeModelContext): number | null =>
   context.size?.kind === 'measured'
-    ? affordableContext(context.size.needs, context)
+    ? affordableContext(context.size, context)
     : least(facts.contextMax, context.config.context_max ?? null);
+
+const placementOf = ({ id }: KnownModel, { settings }: NodeModelContext): Pick<NodeModel, 'placement'> => {
+  const { tensor_parallel: counted, devices } = settings.of(id);
+  if (counted === undefined && devices === undefined) return {};
+  return { placement: { tensor_parallel: counted ?? devices?.length ?? 1, ...(devices !== undefined && { devices }) } };
+};
 
 export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel => {
   const { facts } = known;
@@ -144,6 +169,7 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
     status: state.kind,
     ...(state.kind === 'loaded' || state.kind === 'unloading' ? placed(state.model) : onDisk),
     vram_needed_mb: toMb(neededBytes(known, context)),
+    ...placementOf(known, context),
     tool_call: facts.toolCall,
     reasoning: facts.reasoning,
     servable: servableOf(known, state, context),

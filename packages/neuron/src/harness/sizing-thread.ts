@@ -34,13 +34,14 @@ export class SizingThread implements ModelMeasurer {
     this.#config = config;
   }
 
-  measure(dir: string, weightType: WeightType): Promise<MeasuredNeeds> {
+  measure(dir: string, weightType: WeightType, nDevices: number): Promise<MeasuredNeeds> {
     const config = this.#config;
     return this.#thread.run({
       registryIndex: this.#registryIndex,
       resizedPixelsMax: config.image_resized_pixels_max,
       dir,
       weightType,
+      nDevices,
       kvCacheType: config.kv_cache_type,
       nSlots: config.parallel,
       chunkMax: config.prefill_chunk,

@@ -44,7 +44,7 @@ const inGroup = (
   });
 
 /** What device i has of it. */
-const shareOf = (
+export const shareOf = (
   plans: readonly WeightPlan[],
   arch: ArchModel,
   tower: ReadonlySet<string>,
