@@ -1,5 +1,6 @@
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
+import type { RouteRequest } from './contract.ts';
 import type { FleetEvent } from './events.ts';
 import { FleetState } from './fleet-state.ts';
 import { takeSnapshot } from './snapshot.ts';
@@ -85,7 +86,20 @@ const fullQueue = (): SimulatedFleet => {
   return fleet;
 };
 
-const polled = (startedMs: number, status: 'loaded' | 'available', freeMb: number): FleetEvent => ({
+const requestFor = (model: string): RouteRequest => ({
+  model,
+  needsVision: false,
+  tokensMin: 1,
+  clientId: 'x',
+  priority: 0,
+  excludedNodes: new Set(),
+});
+
+const polled = (
+  startedMs: number,
+  status: 'loaded' | 'available',
+  freeMb: number,
+): Extract<FleetEvent, { kind: 'polled' }> => ({
   kind: 'polled',
   node: 'one',
   result: {
@@ -107,6 +121,18 @@ const polled = (startedMs: number, status: 'loaded' | 'available', freeMb: numbe
     },
   },
 });
+
+/** `b` was asked for at 2000, and `a` unloaded for it at 3000. */
+const evicted = (): FleetState => {
+  const state = new FleetState(simConfig([one()]), () => 0);
+  state.handle(polled(0, 'loaded', 6000), 10);
+  const effects = state.handle({ kind: 'acquire', ticket: 1, request: requestFor('b') }, 2000);
+  const unload = effects.find((effect) => effect.kind === 'start_unload');
+  if (unload?.kind !== 'start_unload') throw new Error('no unload');
+  const after = state.handle({ kind: 'unloaded', operation: unload.operation }, 3000);
+  expect(after.map((effect) => effect.kind)).toEqual(['notice', 'poll', 'poll']);
+  return state;
+};
 
 describe('a request for a loaded model', () => {
   it('is granted at once, warm', () => {
@@ -139,6 +165,21 @@ describe('a request for a loaded model', () => {
 });
 
 describe('a request for a model that no node has loaded', () => {
+  it("asks for as many devices as the node's operator has it over", () => {
+    const state = new FleetState(simConfig([one()]), () => 0);
+    const event = polled(1000, 'available', 16_000);
+    const [device] = event.result.health!.devices;
+    const second = { index: 1, name: 'sim', backend: 'cuda', vram_total_mb: 16_000 };
+    const discovery = { ...event.result.discovery!, devices: [...event.result.discovery!.devices, second] };
+    const health = { ...event.result.health!, devices: [device!, { ...device!, index: 1 }] };
+    const models = event.result.models.map((model) => ({ ...model, placement: { tensor_parallel: 2 } }));
+    state.handle({ ...event, result: { ...event.result, discovery, health, models } }, 1100);
+    const effects = state.handle({ kind: 'acquire', ticket: 1, request: requestFor('a') }, 1200);
+    expect(effects.find((effect) => effect.kind === 'start_load')).toMatchObject({
+      request: { model_id: 'a', devices: [0, 1], tensor_parallel: 2 },
+    });
+  });
+
   it('waits for one load however many ask, and all are served by it', () => {
     const fleet = settled([one(), two]);
     const tickets = [1, 2, 3].map(() => fleet.request('a'));
@@ -493,27 +534,6 @@ describe('a model that makes room for another', () => {
 });
 
 describe('what a poll knows too late', () => {
-  const request = {
-    model: 'b',
-    needsVision: false,
-    tokensMin: 1,
-    clientId: 'x',
-    priority: 0,
-    excludedNodes: new Set(''),
-  };
-
-  /** `b` was asked for at 2000, and `a` unloaded for it at 3000. */
-  const evicted = (): FleetState => {
-    const state = new FleetState(simConfig([one()]), () => 0);
-    state.handle(polled(0, 'loaded', 6000), 10);
-    const effects = state.handle({ kind: 'acquire', ticket: 1, request }, 2000);
-    const unload = effects.find((effect) => effect.kind === 'start_unload');
-    if (unload?.kind !== 'start_unload') throw new Error('no unload');
-    const after = state.handle({ kind: 'unloaded', operation: unload.operation }, 3000);
-    expect(after.map((effect) => effect.kind)).toEqual(['notice', 'poll', 'poll']);
-    return state;
-  };
-
   it('does not free memory for a load: only a poll begun after the unload does', () => {
     const state = evicted();
     expect(kinds(state.handle(polled(2900, 'available', 16_000), 3100))).not.toContain('start_load');
@@ -523,7 +543,7 @@ describe('what a poll knows too late', () => {
   it('does not bring back a model that has been unloaded since', () => {
     const state = evicted();
     state.handle(polled(2900, 'loaded', 6000), 3100);
-    const again = state.handle({ kind: 'acquire', ticket: 2, request: { ...request, model: 'a' } }, 3150);
+    const again = state.handle({ kind: 'acquire', ticket: 2, request: requestFor('a') }, 3150);
     expect(kinds(again)).not.toContain('grant');
   });
 });
