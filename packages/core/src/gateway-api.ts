@@ -25,6 +25,8 @@ export interface CatalogueModel {
   readonly quant: string | null;
   /** Where it is loaded or on its way, then where it could be. */
   readonly nodes: readonly { readonly name: string; readonly state: ModelState; readonly devices: readonly number[] }[];
+  /** Other gateways it is reached through, the nearest first; in `/v1/models` the one that answers before them. */
+  readonly via: readonly string[];
   readonly progress: {
     readonly fraction: number;
     readonly phase: string;

@@ -65,9 +65,11 @@ interface LongLived {
   readonly metrics: GatewayMetrics;
   readonly log: Logger;
   readonly observed: Observed;
+  /** Unique to this process. */
+  readonly via: string;
 }
 
-const serverFor = (config: CortexConfig, { fleet, pools, metrics, log, observed }: LongLived) =>
+const serverFor = (config: CortexConfig, { fleet, pools, metrics, log, observed, via }: LongLived) =>
   createServer(
     {
       proxy: {
@@ -76,7 +78,7 @@ const serverFor = (config: CortexConfig, { fleet, pools, metrics, log, observed 
         images: new RemoteImages({ settings: config.images }),
         settings: proxySettings(config),
         decisions: observed.decisions,
-        via: `cortex-${randomBytes(4).toString('hex')}`,
+        via,
       },
       control: fleet,
       keys: new KeyRing(config.keys, config.gateway.require_auth),
@@ -112,7 +114,9 @@ export const startGateway = async (
   const lines = new LogLines(destination);
   const log = pino({ level: cortex.gateway.log_level }, lines);
   const observed = new Observed(lines);
+  const via = `cortex-${randomBytes(4).toString('hex')}`;
   const fleet = new LiveFleet(fleetConfig(cortex, models), {
+    via,
     onNotice: (notice) => {
       metrics.notice(notice);
       logNotice(log, notice);
@@ -120,7 +124,7 @@ export const startGateway = async (
   });
   const metrics: GatewayMetrics = new GatewayMetrics(() => fleet.snapshot());
   const pools = new NodePools(proxySettings(cortex));
-  const server = serverFor(cortex, { fleet, pools, metrics, log, observed });
+  const server = serverFor(cortex, { fleet, pools, metrics, log, observed, via });
   const metricsServer = await serveMetrics(metrics, metricsAddress);
   let url: string;
   try {

@@ -1,18 +1,11 @@
 /** The whole gateway, put together as it is served: real fleet, fake neurons. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Gateway } from '../src/main.ts';
 import { FakeNeuron } from './fake-neuron/fake-neuron.ts';
 import { newModel } from './fake-neuron/settings.ts';
 import { ask } from './protocols.ts';
-import { closeAll, closers, get, loaded, neuron, nodesUp, start, stream, until } from './whole-gateway.ts';
+import { closeAll, closers, get, loaded, neuron, nodesUp, start, states, stream, until } from './whole-gateway.ts';
 
 afterEach(closeAll);
-
-/** States of the models as `/v1/models` lists them. */
-const states = async (gateway: Gateway): Promise<Record<string, unknown>> => {
-  const { data } = (await get(`${gateway.url}/v1/models`)) as { data: { id: string; state: string }[] };
-  return Object.fromEntries(data.map(({ id, state }) => [id, state]));
-};
 
 describe('the gateway over its fleet', () => {
   it('loads a model for the request that asks for it, and tells of it while it does', async () => {

@@ -125,8 +125,13 @@ export class StaticFleet implements Fleet, FleetControl {
       harness: 'ggml',
       quant: null,
       nodes: this.#options.nodes.map(({ name }) => ({ name, state: 'loaded', devices: [0] })),
+      via: [],
       progress: null,
     }));
+  }
+
+  nodesAmong(): ReadonlySet<string> {
+    return new Set();
   }
 
   async load(model: string): Promise<{ readonly node: string }> {

@@ -106,7 +106,7 @@ describe('what the node is sent', () => {
   it('is nothing at all when the request has been through here before', async () => {
     const edge = await start();
     const response = await open(edge, streaming, { via: '1.1 cortex-test' });
-    expect([response.statusCode, await textOf(response)]).toEqual([502, expect.stringContaining('already passed')]);
+    expect([response.statusCode, await textOf(response)]).toEqual([503, expect.stringContaining('already passed')]);
     expect(edge.node.seen).toHaveLength(0);
   });
 });

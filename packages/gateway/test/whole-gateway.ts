@@ -33,11 +33,12 @@ export const start = async (
   config = '',
   models = '',
   keepaliveSecs = 0.05,
+  port = 0,
 ): Promise<Gateway> => {
   const dir = await mkdtemp(join(tmpdir(), 'gateway-'));
   closers.push(() => rm(dir, { recursive: true }));
   const tables = nodes.map(({ name, url }) => `[[neurons]]\nname = "${name}"\nendpoint = "${url}"\n`);
-  const gateway = `[gateway]\nlisten = "127.0.0.1:0"\nmetrics_listen = "127.0.0.1:0"\nkeepalive_secs = ${keepaliveSecs}\n`;
+  const gateway = `[gateway]\nlisten = "127.0.0.1:${port}"\nmetrics_listen = "127.0.0.1:0"\nkeepalive_secs = ${keepaliveSecs}\n`;
   const poller = '[poller]\ninterval_secs = 0.1\n';
   await writeFile(join(dir, 'cortex.toml'), gateway + poller + config + tables.join(''));
   await writeFile(join(dir, 'models.toml'), models);
@@ -68,3 +69,9 @@ export const stream = (gateway: Gateway, model: string): Promise<Response> =>
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: 'hello' }] }),
   });
+
+/** States of the models as `/v1/models` lists them. */
+export const states = async (gateway: Gateway): Promise<Record<string, unknown>> => {
+  const { data } = (await get(`${gateway.url}/v1/models`)) as { data: { id: string; state: string }[] };
+  return Object.fromEntries(data.map(({ id, state }) => [id, state]));
+};

@@ -14,6 +14,8 @@ export const listedModelSchema = z.looseObject({
   /** Another gateway's: one that is not `loaded` is loaded by that gateway when it is asked for. */
   state: z.enum(['loaded', 'loading', 'available']).nullish().catch(null),
   progress: loadProgressSchema.nullish().catch(null),
+  /** The gateways it is reached through, the one that answers first. */
+  via: z.array(z.string()).nullish().catch(null),
 });
 export type ListedModel = z.infer<typeof listedModelSchema>;
 

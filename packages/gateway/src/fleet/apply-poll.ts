@@ -61,12 +61,15 @@ const applyDevices = (data: FleetData, node: NodeRecord, { discovery, health }: 
       });
 };
 
+const noGateways: readonly string[] = [];
+
 /** Facts of the model that do not depend on when the poll began. */
 const applyFacts = (data: FleetData, record: ModelRecord, polled: PolledModel): void => {
   const profile = data.profiles.get(record.id);
   const capabilities = polled.capabilities ?? profile?.capabilities ?? null;
   record.harness = polled.harness;
   record.cold = polled.cold ?? null;
+  record.via = polled.via ?? noGateways;
   record.vramNeededMb = polled.vram_needed_mb ?? null;
   record.placement = polled.placement
     ? { nDevices: polled.placement.tensor_parallel, devices: polled.placement.devices ?? null }

@@ -25,7 +25,7 @@ export interface RouteRequest {
   /** Who asks, for fair queueing. */
   readonly clientId: string;
   readonly priority: number;
-  /** Nodes that already failed this request. */
+  /** Nodes that have had this request already: they failed it, or are gateways it has come through. */
   readonly excludedNodes: ReadonlySet<string>;
 }
 
@@ -76,6 +76,8 @@ export interface Fleet {
   locate(request: RouteRequest): Target;
   /** The same decision, taken from the same snapshot, without acting on it. */
   explain(request: RouteRequest): RouteExplanation;
+  /** The nodes that are these gateways. */
+  nodesAmong(gateways: ReadonlySet<string>): ReadonlySet<string>;
 }
 
 /** What operators do and see. Node and model names come from outside: unknown ones throw `not_found`, `model_not_found`. */
@@ -84,8 +86,11 @@ export interface FleetControl {
   snapshot(): FleetSnapshot;
   /** For probes that anybody may send, as often as they like. */
   nodeCounts(): { readonly up: number; readonly total: number };
-  /** `GET /v1/models`: models first, then aliases. Neither loads anything nor counts as use. */
-  models(): readonly CatalogueModel[];
+  /**
+   * `GET /v1/models`: models first, then aliases. Neither loads anything nor counts as use.
+   * @param asking gateways: what is only reached through one of them is not for them
+   */
+  models(asking?: ReadonlySet<string>): readonly CatalogueModel[];
   /** Loads it somewhere, or on `node`, evicting as for a request; resolves once it is loaded, with where. */
   load(model: string, options: LoadOptions): Promise<{ readonly node: string }>;
   /** Unloads it everywhere, or on `node`. @throws `model_busy` while requests run, unless told to wait or to force. */

@@ -25,6 +25,8 @@ export interface PolledModel extends Pick<
   readonly capabilities: readonly string[] | null;
   /** Of another gateway's model: what that one has yet to load. */
   readonly cold?: 'loading' | 'available' | null;
+  /** Gateways it is reached through, the node itself first. */
+  readonly via?: readonly string[];
 }
 
 /** One look at a node. Memory is read after the models, so it holds whatever is reported loaded. */

@@ -234,6 +234,7 @@ const newModel = (node: NodeRecord, id: string, nowMs: number): ModelRecord => (
   node,
   status: 'available',
   cold: null,
+  via: [],
   operation: null,
   harness: null,
   devices: [],

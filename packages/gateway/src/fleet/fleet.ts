@@ -37,6 +37,8 @@ export interface FleetOptions {
   /** 0..1. */
   readonly random?: () => number;
   readonly connect?: (node: NodeConfig) => NodeClient;
+  /** Our name in `Via`, towards other gateways. */
+  readonly via?: string;
 }
 
 /** A load is answered when it is taken, an unload when the memory is free: the node may first let requests end. */
@@ -68,7 +70,8 @@ export class LiveFleet implements Fleet, FleetControl {
   #cancelTick: () => void = () => undefined;
 
   constructor(config: FleetConfig, options: FleetOptions = {}) {
-    const { clock = systemClock, random = Math.random, connect = connectNode } = options;
+    const { clock = systemClock, random = Math.random, via = 'cortex' } = options;
+    const { connect = (node: NodeConfig) => connectNode(node, via) } = options;
     this.#config = config;
     this.#clock = clock;
     this.#state = new FleetState(config, random);
@@ -110,8 +113,17 @@ export class LiveFleet implements Fleet, FleetControl {
     return { up: nodes.filter((node) => node.reach === 'up').length, total: nodes.length };
   }
 
-  models(): readonly CatalogueModel[] {
-    return listModels(this.#state.data.topology);
+  models(asking?: ReadonlySet<string>): readonly CatalogueModel[] {
+    return listModels(this.#state.data.topology, asking);
+  }
+
+  nodesAmong(gateways: ReadonlySet<string>): ReadonlySet<string> {
+    const nodes = [...this.#state.data.nodes.values()].filter(({ models }) => {
+      // All that a gateway lists is reached through itself first.
+      for (const { via } of models.values()) return gateways.has(via[0] ?? '');
+      return false;
+    });
+    return new Set(nodes.map(({ name }) => name));
   }
 
   async load(model: string, options: LoadOptions): Promise<{ readonly node: string }> {

@@ -75,20 +75,27 @@ const listed = (model: ListedModel): PolledModel => ({
   servable: { ok: true },
   progress: model.progress ?? null,
   cold: model.state === 'loading' || model.state === 'available' ? model.state : null,
+  via: model.via ?? [],
 });
 
 const noLifecycle = (): Promise<never> => Promise.reject(new TypeError('other engines have no lifecycle'));
 
 class UpstreamClient implements NodeClient {
   readonly #http: NodeHttp;
+  readonly #via: string;
 
-  constructor(node: NodeConfig) {
-    this.#http = new NodeHttp(node);
+  constructor(node: NodeConfig, via: string) {
+    this.#http = new NodeHttp(node, { via: `1.1 ${via}` });
+    this.#via = via;
   }
 
   async look(_withDiscovery: boolean, signal: AbortSignal): Promise<Look> {
     const { data } = await this.#http.get('/v1/models', modelListSchema, signal);
-    return { discovery: null, models: bounded(data).map(listed), health: null };
+    // Another gateway must not keep alive in our list what it only has from us.
+    const models = bounded(data)
+      .map(listed)
+      .filter((model) => model.via?.includes(this.#via) !== true);
+    return { discovery: null, models, health: null };
   }
 
   load(): Promise<void> {
@@ -104,5 +111,6 @@ class UpstreamClient implements NodeClient {
   }
 }
 
-export const connectNode = (node: NodeConfig): NodeClient =>
-  node.kind === 'neuron' ? new NeuronClient(node) : new UpstreamClient(node);
+/** @param via our name in `Via` */
+export const connectNode = (node: NodeConfig, via: string): NodeClient =>
+  node.kind === 'neuron' ? new NeuronClient(node) : new UpstreamClient(node, via);

@@ -79,16 +79,18 @@ export class NodeHttp {
   /** Apart from the looks, which must not queue behind an unload that waits for requests to end. */
   readonly #acts: Pool;
   readonly #prefix: string;
-  readonly #token: string | undefined;
+  readonly #headers: Readonly<Record<string, string>>;
 
-  constructor(node: NodeConfig) {
+  /** @param headers of every request, beside those of its kind */
+  constructor(node: NodeConfig, headers: Readonly<Record<string, string>> = {}) {
     const url = new URL(node.endpoint);
     // Deadlines are the caller's signals: an unload may wait for hours of requests.
     const options = { headersTimeout: 0, bodyTimeout: 0, connectTimeout: 10_000 };
     this.#looks = new Pool(url.origin, { ...options, connections: lookConnections });
     this.#acts = new Pool(url.origin, options);
     this.#prefix = url.pathname.replace(/\/+$/, '');
-    this.#token = node.token;
+    const authorization = node.token === undefined ? {} : { authorization: `Bearer ${node.token}` };
+    this.#headers = { accept: 'application/json', ...authorization, ...headers };
   }
 
   /** Tried again once when the connection broke: an idle one may have died with the node's last process. */
@@ -118,11 +120,7 @@ export class NodeHttp {
         method,
         path: `${this.#prefix}${path}`,
         signal,
-        headers: {
-          accept: 'application/json',
-          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-          ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-        },
+        headers: body === undefined ? this.#headers : { ...this.#headers, 'content-type': 'application/json' },
         body: body === undefined ? null : JSON.stringify(body),
       });
       const text = await readText(what, response.body);

@@ -119,7 +119,7 @@ const nextTarget = (
 /** Resolves when the client has the count. @throws CortexError otherwise. */
 export const countTokens = async (parts: ProxyParts, exchange: Exchange): Promise<void> => {
   const { reply, record, translation, facts } = exchange;
-  const excluded = new Set<string>();
+  const excluded = new Set(exchange.passedNodes);
   let target = parts.fleet.locate(routeRequest(exchange, excluded));
   const inlined = await parts.images.fetchAll(facts.imageUrls, reply.signal);
   const request = inlined.size === 0 ? translation.request : withInlinedImages(translation.request, inlined);
@@ -135,7 +135,7 @@ export const countTokens = async (parts: ProxyParts, exchange: Exchange): Promis
     } catch (thrown) {
       const error = CortexError.from(thrown);
       excluded.add(target.node);
-      if (reply.signal.aborted || !failsOver(error) || excluded.size >= parts.settings.attemptsMax) throw error;
+      if (reply.signal.aborted || !failsOver(error) || record.nAttempts >= parts.settings.attemptsMax) throw error;
       target = nextTarget(parts, exchange, excluded, error);
     }
   }

@@ -18,6 +18,8 @@ export interface Exchange {
   readonly rawBody: Buffer;
   readonly translation: Translation;
   readonly facts: RequestFacts;
+  /** Nodes that are gateways it has come through already. */
+  readonly passedNodes: ReadonlySet<string>;
   readonly streams: boolean;
   readonly record: RequestRecord;
 }

@@ -50,7 +50,7 @@ const requestToForward = async (parts: ProxyParts, exchange: Exchange): Promise<
   const { request } = exchange.translation;
   const { imageUrls } = exchange.facts;
   if (imageUrls.length === 0) return request;
-  const route = routeRequest(exchange, new Set());
+  const route = routeRequest(exchange, exchange.passedNodes);
   if (parts.fleet.explain(route).action === 'refuse') {
     // Throws why, with all its facts; unless the fleet has changed just now.
     const lease = await parts.fleet.acquire(route, exchange.reply.signal);
@@ -145,9 +145,13 @@ const acquire = async (parts: ProxyParts, exchange: Exchange, excluded: Readonly
   return lease;
 };
 
+/** Nodes that may be excluded before one more would be too many. */
+const attemptsMax = (parts: ProxyParts, { passedNodes }: Exchange): number =>
+  parts.settings.attemptsMax + passedNodes.size;
+
 /** Whether the request could be somewhere else than at this node, by now or after a load. */
 const couldMove = (parts: ProxyParts, exchange: Exchange, excluded: ReadonlySet<string>, node: string): boolean => {
-  if (excluded.size + 1 >= parts.settings.attemptsMax) return false;
+  if (excluded.size + 1 >= attemptsMax(parts, exchange)) return false;
   const { action } = parts.fleet.explain(routeRequest(exchange, new Set([...excluded, node])));
   return action === 'forward' || action === 'load' || action === 'evict_and_load';
 };
@@ -192,10 +196,10 @@ const tryNode = async (
  */
 export const forward = async (parts: ProxyParts, exchange: Exchange): Promise<void> => {
   let request = await requestToForward(parts, exchange);
-  const excluded = new Set<string>();
+  const excluded = new Set(exchange.passedNodes);
   const lookedAt = new Set<string>();
   let failure: CortexError | null = null;
-  while (excluded.size < parts.settings.attemptsMax) {
+  while (excluded.size < attemptsMax(parts, exchange)) {
     let lease: Lease;
     try {
       lease = await acquire(parts, exchange, excluded);

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { callerHeaders, CortexError } from '@cortex/core';
+import { callerHeaders } from '@cortex/core';
 
 const hopByHop = new Set([
   'connection',
@@ -57,15 +57,8 @@ export interface ForwardIdentity {
   readonly token: string | null;
 }
 
-/** @throws CortexError `upstream_error` when the request has come through this process before. */
 export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIdentity): Record<string, string> => {
   const before = client.via ?? '';
-  if (before.includes(identity.via)) {
-    throw new CortexError(
-      'upstream_error',
-      'this request has already passed this gateway: two list each other as nodes',
-    );
-  }
   const headers: Record<string, string> = {};
   const named = namedByConnection(client.connection);
   for (const name in client) {

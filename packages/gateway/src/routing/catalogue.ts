@@ -29,10 +29,11 @@ const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 }
 /** By code units: a thousand nodes are sorted here, and no locale is needed for it. */
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** It is loaded there, on its way, or may be loaded. */
-const counts = (entry: ModelOnNode, profile: ModelProfile | undefined): boolean =>
+/** It is loaded there, on its way, or may be loaded, and is reached through none of those who ask. */
+const counts = (entry: ModelOnNode, profile: ModelProfile | undefined, asking: ReadonlySet<string>): boolean =>
   entry.node.reach === 'up' &&
   entry.servable &&
+  !entry.via.some((gateway) => asking.has(gateway)) &&
   (stateOf(entry) !== 'available' || entry.cold !== null || isFeasible(entry.node, profile, entry));
 
 type Place = CatalogueModel['nodes'][number];
@@ -66,12 +67,16 @@ const capabilitiesOf = (entries: readonly ModelOnNode[], profile: ModelProfile |
   return [...new Set(peers.flatMap((entry) => entry.capabilities ?? []))];
 };
 
+const nobody: ReadonlySet<string> = new Set();
+
+/** The best copy first; of equal ones that with the fewest gateways in between. */
+const isBefore = (a: ModelOnNode, b: ModelOnNode): number =>
+  rank[stateOf(a)] - rank[stateOf(b)] || a.via.length - b.via.length || byName(a.node.name, b.node.name);
+
 /** Null when no reachable node has it loaded or could load it. */
-export const describeModel = (topology: Topology, id: string): CatalogueModel | null => {
+export const describeModel = (topology: Topology, id: string, asking = nobody): CatalogueModel | null => {
   const profile = topology.profiles.get(id);
-  const entries = (topology.byModel.get(id) ?? [])
-    .filter((entry) => counts(entry, profile))
-    .toSorted((a, b) => rank[stateOf(a)] - rank[stateOf(b)] || byName(a.node.name, b.node.name));
+  const entries = (topology.byModel.get(id) ?? []).filter((entry) => counts(entry, profile, asking)).toSorted(isBefore);
   const nodes = placesOf(topology, id, entries);
   const first = nodes[0];
   if (first === undefined) return null;
@@ -88,6 +93,8 @@ export const describeModel = (topology: Topology, id: string): CatalogueModel | 
     harness: firstKnown(entries, (entry) => entry.harness) ?? profile?.harness ?? null,
     quant: profile?.quant ?? null,
     nodes,
+    // One way, as it is: a list of all could name a gateway that none of them needs, and hide who lives on whom.
+    via: entries[0]?.via ?? [],
     progress:
       progress === null ? null : { fraction: progress.fraction, phase: progress.phase, eta_secs: progress.etaSecs },
   };
@@ -108,7 +115,7 @@ const allIds = (topology: Topology): readonly string[] => [
 
 const isListed = (topology: Topology, id: string): boolean => {
   const profile = topology.profiles.get(id);
-  if (topology.byModel.get(id)?.some((entry) => counts(entry, profile)) === true) return true;
+  if (topology.byModel.get(id)?.some((entry) => counts(entry, profile, nobody)) === true) return true;
   if (profile === undefined) return false;
   for (const node of topology.nodes.values())
     if (!node.models.has(id) && isFeasible(node, profile, undefined)) return true;
@@ -127,9 +134,9 @@ export const listNames = (topology: Topology): readonly string[] => {
 };
 
 /** Loaded ones first, then by id; aliases after the models. Globs are rules, not names, and are not listed. */
-export const listModels = (topology: Topology): readonly CatalogueModel[] => {
+export const listModels = (topology: Topology, asking = nobody): readonly CatalogueModel[] => {
   const models = allIds(topology)
-    .map((id) => describeModel(topology, id))
+    .map((id) => describeModel(topology, id, asking))
     .filter((model) => model !== null)
     .toSorted((a, b) => rank[a.state] - rank[b.state] || byName(a.id, b.id));
   const byId = new Map(models.map((model) => [model.id, model]));

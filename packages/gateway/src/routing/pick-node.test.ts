@@ -97,7 +97,7 @@ describe('a node is passed over', () => {
       {},
     ],
     ['down', 'not polled yet', having('n', {}, { reach: 'unknown' }), {}],
-    ['excluded', 'already failed this request', having('n'), { excludedNodes: new Set(['n']) }],
+    ['excluded', 'has had this request already', having('n'), { excludedNodes: new Set(['n']) }],
     ['draining', 'draining', having('n', {}, { drainedFrom: 10 }), {}],
     ['circuit_open', 'failed requests in a row, tried again in 2.0 s', having('n', {}, { circuit: open }), {}],
     ['probing', 'a request probes whether it has recovered', having('n', {}, { circuit: half }), {}],

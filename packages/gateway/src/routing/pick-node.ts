@@ -157,7 +157,7 @@ const wordings: Readonly<Record<Verdict, Wording>> = {
   probing: () => 'a request probes whether it has recovered',
   silent: () => 'is late with its answer to a look',
   down: ({ node }) => (node.reach === 'unknown' ? 'not polled yet' : `unreachable: ${node.downReason ?? 'no answer'}`),
-  excluded: () => 'already failed this request',
+  excluded: () => 'has had this request already',
   draining: () => 'draining',
   circuit_open: ({ node }, input) =>
     `failed requests in a row, tried again in ${secondsUntil(circuitOpensMs(node.circuit), input.nowMs)}`,

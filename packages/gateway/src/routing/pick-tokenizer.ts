@@ -19,7 +19,7 @@ const mayCount = (entry: ModelOnNode, demand: TokenizerDemand): boolean => {
 
 /** Lower is better. */
 const rankOf = (entry: ModelOnNode): number =>
-  (entry.status === 'loaded' ? 0 : 2) + (entry.node.kind === 'neuron' ? 0 : 1);
+  (entry.node.silent ? 4 : 0) + (entry.status === 'loaded' ? 0 : 2) + (entry.node.kind === 'neuron' ? 0 : 1);
 
 /** @param entries the model on every node that lists it; null when none can be asked now */
 export const pickTokenizer = (entries: readonly ModelOnNode[], demand: TokenizerDemand): ModelOnNode | null => {

@@ -203,7 +203,7 @@ describe('a model is not placed', () => {
     expect(reasons([node], { demand: { tokensMin: 5000 } })).toEqual(['never: context 4096 < 5000']);
     expect(reasons([node], { demand: { needsVision: true } })).toEqual(['never: no vision']);
     expect(reasons([node], { demand: { excludedNodes: new Set(['n']) } })).toEqual([
-      'unreachable: already failed this request',
+      'unreachable: has had this request already',
     ]);
   });
 });

@@ -86,7 +86,7 @@ const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: Place
 };
 
 const judgeReach = (node: NodeView, input: PlaceInput): Judged => {
-  if (input.excludedNodes.has(node.name)) return unreachable('already failed this request');
+  if (input.excludedNodes.has(node.name)) return unreachable('has had this request already');
   if (node.reach === 'unknown') return later('not polled yet');
   const { nowMs } = input.eviction;
   if (node.reach === 'down') {

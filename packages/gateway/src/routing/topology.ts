@@ -35,6 +35,8 @@ export interface ModelOnNode {
   readonly status: NodeModel['status'];
   /** Behind another gateway, which has yet to load it: a request may go there, but a warm copy is better. */
   readonly cold: 'loading' | 'available' | null;
+  /** The gateways it is reached through, its node first; none on a neuron. */
+  readonly via: readonly string[];
   /** What this gateway is having done to it; the poll's `status` may lag behind. */
   readonly operation: 'load' | 'unload' | null;
   readonly harness: string | null;

@@ -60,6 +60,7 @@ const entryView = (id: string, node: NodeView, facts: EntryFacts): ModelOnNode =
   node,
   status: 'loaded',
   cold: null,
+  via: [],
   operation: null,
   harness: 'ggml',
   devices: facts.status === undefined || facts.status === 'loaded' ? [0] : [],

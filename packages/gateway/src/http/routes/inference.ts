@@ -11,6 +11,9 @@ import type { Dialect, StreamVoice, Translation } from '../../translate/contract
 import type { Route, RouteContext } from '../context.ts';
 import { asCortexError, errorHeaders } from '../error-reply.ts';
 import type { JsonBody } from '../json-body.ts';
+import { gatewaysPassed, refuseLoop } from '../via.ts';
+
+const noNodes: ReadonlySet<string> = new Set();
 
 const voiceOf = ({ reply }: Translation): StreamVoice | null =>
   reply.kind === 'passthrough' ? reply.voice : reply.stream;
@@ -19,6 +22,8 @@ const voiceOf = ({ reply }: Translation): StreamVoice | null =>
 const newExchange = (context: RouteContext, dialect: Dialect, request: FastifyRequest): Omit<Exchange, 'reply'> => {
   const { bytes, object } = request.body as JsonBody;
   const { headers, id } = request;
+  const gateways = gatewaysPassed(headers);
+  refuseLoop(gateways, context.proxy.via);
   const translation = dialect.translate({ body: object, headers, requestId: id });
   const facts = requestFacts(translation.request);
   const generates = dialect.upstreamPath === '/v1/chat/completions' || dialect.upstreamPath === '/v1/completions';
@@ -33,6 +38,7 @@ const newExchange = (context: RouteContext, dialect: Dialect, request: FastifyRe
     rawBody: bytes,
     translation,
     facts,
+    passedNodes: gateways.size === 0 ? noNodes : context.proxy.fleet.nodesAmong(gateways),
     streams: record.streams,
     record,
   };

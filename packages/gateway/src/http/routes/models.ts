@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { CortexError, type CatalogueModel } from '@cortex/core';
 import type { RouteRequest } from '../../fleet/contract.ts';
 import { queryText, restOfPath, type Route, type RouteContext } from '../context.ts';
+import { gatewaysPassed } from '../via.ts';
 import { anthropicModel, openAiModel } from './model-shapes.ts';
 
 const createdSecs = (context: RouteContext): number => Math.floor(context.startedAt.getTime() / 1000);
@@ -23,7 +24,7 @@ export const listModelsRoute: Route = {
   url: '/v1/models',
   access: 'key',
   handle: (context, request) => {
-    const models = context.control.models();
+    const models = context.control.models(gatewaysPassed(request.headers));
     const created = createdSecs(context);
     if (wantsAnthropic(request)) {
       const data = models.map((model) => anthropicModel(model, created));
@@ -31,7 +32,7 @@ export const listModelsRoute: Route = {
     }
     return {
       object: 'list',
-      data: models.map((model) => openAiModel(model, created)),
+      data: models.map((model) => openAiModel(model, created, context.proxy.via)),
       // Codex reads its own richer list under this name and refuses an answer without it; empty means "use your own".
       ...(queryText(request, 'client_version') === undefined ? {} : { models: [] }),
     };
@@ -59,6 +60,6 @@ export const oneModelRoute: Route = {
       throw new CortexError('model_not_found', `there is no model ${id.slice(0, 256)} here`, { param: 'model' });
     return wantsAnthropic(request)
       ? anthropicModel(model, createdSecs(context))
-      : openAiModel(model, createdSecs(context));
+      : openAiModel(model, createdSecs(context), context.proxy.via);
   },
 };
