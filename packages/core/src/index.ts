@@ -3,6 +3,7 @@ export * from './config/index.ts';
 export * from './errors.ts';
 export type * from './gateway-api.ts';
 export * from './harness.ts';
+export * from './http/index.ts';
 export * from './neuron-api.ts';
 export * from './openai/chat.ts';
 export * from './openai/completions.ts';

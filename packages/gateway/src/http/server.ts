@@ -6,19 +6,16 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
-import { CortexError } from '@cortex/core';
+import { BodyBudget, CortexError, readJsonBody, requestId } from '@cortex/core';
 import type { Caller } from '../auth/key-ring.ts';
 import { requestLine } from '../metrics/request-log.ts';
 import { finishedRequest } from '../observe/finished-request.ts';
 import { newRecord, type RequestRecord } from '../proxy/exchange.ts';
 import type { Dialect } from '../translate/contract.ts';
-import { BodyBudget } from './body-budget.ts';
 import type { Route, RouteContext, ServerParts } from './context.ts';
 import { answerClientError, asCortexError, errorHeaders } from './error-reply.ts';
 import { refuseForeignChange, refuseRebound } from './foreign-pages.ts';
-import { readJsonBody } from './json-body.ts';
 import { builtPage, type PageFiles } from './page-files.ts';
-import { requestId } from './request-id.ts';
 import { allRoutes } from './routes/index.ts';
 import { RunningRequests } from './running-requests.ts';
 

@@ -1,8 +1,8 @@
 /** The bytes a node is sent: the client's own wherever that is possible. */
+import { jsonBytes } from '@cortex/core';
 import type { JsonObject } from '../translate/contract.ts';
 import type { Exchange } from './exchange.ts';
 import { prependMembers, rewriteMembers } from './rewrite-members.ts';
-import { jsonBytes } from './utf8.ts';
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -4,7 +4,7 @@
  * ends the client's stream well.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import { CortexError, sseHeaders } from '@cortex/core';
+import { CortexError, sseHeaders, textOf } from '@cortex/core';
 import type { Exchange } from './exchange.ts';
 import { addsUsage } from './forward-body.ts';
 import { answerHeaders } from './hop-headers.ts';
@@ -15,7 +15,6 @@ import type { ProxySettings } from './settings.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import { SseFrames, type SseFrame } from './sse-frames.ts';
 import { StreamTap, type Heard } from './stream-tap.ts';
-import { textOf } from './utf8.ts';
 
 type Piece = Buffer | string;
 /** What the client is to see of an event. */

@@ -3,7 +3,7 @@
  * replaced; only what is larger than the hold passes through as it comes.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import { CortexError } from '@cortex/core';
+import { CortexError, textOf } from '@cortex/core';
 import type { Exchange } from './exchange.ts';
 import { answerHeaders } from './hop-headers.ts';
 import type { AnswerSink, NodeCall } from './node-call.ts';
@@ -13,7 +13,6 @@ import type { ProxySettings } from './settings.ts';
 import { SilenceWatch } from './silence-watch.ts';
 import type { JsonObject } from '../translate/contract.ts';
 import { readUsage, type TokenCounts } from './stream-tap.ts';
-import { textOf } from './utf8.ts';
 
 const heldBytesMax = 8 * 1024 * 1024;
 const tailBytes = 4096;

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { connect } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import OpenAI, { NotFoundError } from 'openai';
 import { describe, expect, it } from 'vitest';
 import { CortexError, discoverySchema, healthSchema, nodeModelsSchema } from '@cortex/core';
@@ -317,6 +319,16 @@ describe('x-request-id', () => {
   });
 });
 
+/** Clients that announce a megabyte and have sent this much of it. */
+const halfSent = (server: { readonly url: string }, sent: string): Socket[] => {
+  const port = Number(new URL(server.url).port);
+  const head = `POST /tokenize HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n`;
+  return Array.from({ length: 16 }, () => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(head + sent));
+    return socket;
+  });
+};
+
 describe('the body limit', () => {
   const tooLarge = { status: 413, code: 'request_too_large', limit_bytes: 1024 * 1024 };
 
@@ -371,12 +383,7 @@ describe('the body limit', () => {
 
   it('frees the memory budget when requests end, also when their client left midway', async () => {
     await using server = await startServer();
-    const port = Number(new URL(server.url).port);
-    const head = `POST /tokenize HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{`;
-    const sockets = Array.from({ length: 16 }, () => {
-      const socket = connect(port, '127.0.0.1', () => socket.write(head));
-      return socket;
-    });
+    const sockets = halfSent(server, '{'.repeat(999_999));
     const body = { model: 'plain', prompt: 'x'.repeat(900_000) };
     let status = 200;
     while (status === 200) status = (await post(server, '/tokenize', body)).status;
@@ -384,6 +391,36 @@ describe('the body limit', () => {
     for (const socket of sockets) socket.destroy();
     while (status === 503) status = (await post(server, '/tokenize', body)).status;
     expect(status).toBe(200);
+  });
+
+  it('takes nothing from the memory budget for what was only announced', async () => {
+    await using server = await startServer();
+    const sockets = halfSent(server, '{');
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const body = { model: 'plain', prompt: 'x'.repeat(900_000) };
+    for (let i = 0; i < 8; i++) expect((await post(server, '/tokenize', body)).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+  });
+
+  it('may be compressed, and is then no larger than the limit when it is unpacked', async () => {
+    await using server = await startServer();
+    const send = (prompt: string): Promise<Response> =>
+      fetch(`${server.url}/tokenize`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+        body: gzipSync(JSON.stringify({ model: 'plain', prompt })),
+      });
+    expect((await send('x'.repeat(900_000))).status).toBe(200);
+    expect((await send('x'.repeat(2_000_000))).status).toBe(413);
+  });
+
+  it('nests no deeper than any schema does', async () => {
+    await using server = await startServer();
+    const deep = `{"model":"plain","prompt":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+    expect(await errorOf(await post(server, '/tokenize', deep))).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+    });
   });
 });
 

@@ -7,15 +7,12 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify';
-import { CortexError } from '@cortex/core';
+import { BodyBudget, CortexError, readJsonBody, requestId } from '@cortex/core';
 import { bearerCheck } from './bearer-token.ts';
-import { BodyBudget } from './body-budget.ts';
 import { CallRecord, outcomeOf } from './call-record.ts';
 import type { RouteContext, ServerParts } from './context.ts';
 import { answerClientError, asCortexError, sendError } from './error-reply.ts';
-import { readJsonBody } from './json-body.ts';
 import { NeuronMetrics } from './metrics.ts';
-import { requestId } from './request-id.ts';
 import { RunningCalls } from './running-calls.ts';
 import { routes } from './routes/index.ts';
 
@@ -98,12 +95,13 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
     }
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', (request: FastifyRequest) =>
-    readJsonBody(request.raw, options.bodyBytesMax, (bytes) => {
+  app.addContentTypeParser('application/json', async (request: FastifyRequest) => {
+    const { object } = await readJsonBody(request.raw, options.bodyBytesMax, (bytes) => {
       budget.take(bytes);
       context.recordOf(request).bodyBytesHeld += bytes;
-    }),
-  );
+    });
+    return object;
+  });
   app.setErrorHandler((thrown, request, reply) => {
     const error = asCortexError(thrown, request.id);
     context.recordOf(request).error = error;

@@ -1,10 +1,9 @@
 /** `/api`: what operators see of the fleet and do to it. Looking never asks a node, loads a model or counts as use. */
 import type { FastifyRequest } from 'fastify';
-import { CortexError } from '@cortex/core';
+import { CortexError, type JsonBody } from '@cortex/core';
 import type { RouteRequest } from '../../fleet/contract.ts';
 import type { JsonObject } from '../../translate/contract.ts';
 import { queryText, type Route } from '../context.ts';
-import type { JsonBody } from '../json-body.ts';
 
 const unloadModes = ['refuse', 'wait', 'force'] as const;
 

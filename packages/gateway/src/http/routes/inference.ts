@@ -1,6 +1,6 @@
 /** Every path that asks a model: the client's protocol is the dialect's business, the rest is the proxy's. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { sseHeaders, type CortexError } from '@cortex/core';
+import { sseHeaders, type CortexError, type JsonBody } from '@cortex/core';
 import { ClientReply } from '../../proxy/client-reply.ts';
 import { countTokens } from '../../proxy/count-tokens.ts';
 import type { Exchange } from '../../proxy/exchange.ts';
@@ -10,7 +10,6 @@ import type { ProxySettings } from '../../proxy/settings.ts';
 import type { Dialect, StreamVoice, Translation } from '../../translate/contract.ts';
 import type { Route, RouteContext } from '../context.ts';
 import { asCortexError, errorHeaders } from '../error-reply.ts';
-import type { JsonBody } from '../json-body.ts';
 import { gatewaysPassed, refuseLoop } from '../via.ts';
 
 const noNodes: ReadonlySet<string> = new Set();

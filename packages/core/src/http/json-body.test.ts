@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
-import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
+import { CortexError } from '../errors.ts';
 import { BodyBudget } from './body-budget.ts';
 import { readJsonBody, type JsonBody } from './json-body.ts';
 

@@ -2,7 +2,7 @@
  * How many bytes of request bodies may be in memory at once, over all requests. A single body has its own limit;
  * this one keeps many at that limit from adding up.
  */
-import { CortexError } from '@cortex/core';
+import { CortexError } from '../errors.ts';
 
 export class BodyBudget {
   readonly #bytesMax: number;

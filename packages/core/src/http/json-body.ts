@@ -5,14 +5,13 @@
 import type { IncomingMessage } from 'node:http';
 import type { Readable, Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { CortexError } from '@cortex/core';
-import { textOf } from '../proxy/utf8.ts';
-import type { JsonObject } from '../translate/contract.ts';
+import { CortexError } from '../errors.ts';
 import { isDeeperThan } from './json-depth.ts';
+import { textOf } from './utf8.ts';
 
 export interface JsonBody {
   readonly bytes: Buffer;
-  readonly object: JsonObject;
+  readonly object: { readonly [key: string]: unknown };
 }
 
 const mb = 1024 * 1024;
@@ -25,7 +24,7 @@ const tooLarge = (bytesMax: number): CortexError => {
   return new CortexError('request_too_large', `the body is larger than ${bytesMax / mb} MB`, { facts });
 };
 
-const parseObject = (bytes: Buffer): JsonObject => {
+const parseObject = (bytes: Buffer): JsonBody['object'] => {
   // Each level takes two bytes.
   if (bytes.length > 2 * depthMax && isDeeperThan(bytes, depthMax))
     throw new CortexError('invalid_request', `the body nests deeper than ${depthMax} levels`);
@@ -37,7 +36,7 @@ const parseObject = (bytes: Buffer): JsonObject => {
     const where = /at position \d+/.exec(error instanceof Error ? error.message : '')?.[0];
     throw new CortexError('invalid_request', `the body is not JSON${where === undefined ? '' : ` (${where})`}`);
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonBody['object'];
   throw new CortexError('invalid_request', 'the body is not a JSON object');
 };
 
