@@ -38,9 +38,10 @@ const noEngine = async (): Promise<never> => {
 describe('startNeuron', () => {
   it('answers while the default models are still loading, and says how far they are', async () => {
     const harness = new FakeHarness();
-    harness.loadMs = 150;
+    const release = harness.holdLoads();
     const neuron = await start(configOf({ default_models: [{ id: 'org/tiny' }, { id: 'plain' }] }), harness);
     expect(await activation(neuron)).toEqual({ state: 'loading', loaded: [], failed: [] });
+    release();
     await neuron.activated;
     expect(await activation(neuron)).toEqual({ state: 'ready', loaded: ['org/tiny', 'plain'], failed: [] });
   });

@@ -2,6 +2,7 @@
  * A `Harness` without an engine, programmable per request: what it says, how fast, where it fails. Keeps the
  * interface's promises, so what works with it may rely on those alone.
  */
+import { EventEmitter, once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CortexError } from '@cortex/core';
 import type {
@@ -75,7 +76,6 @@ export class FakeHarness implements Harness {
   readonly name = 'fake';
   readonly devices: readonly DeviceInfo[] = [{ index: 0, name: 'Fake GPU', backend: 'cuda', vram_total_mb: 1000 }];
   script: Script = says(['Hello', ' there']);
-  loadMs = 0;
   loadError: Error | null = null;
   poisoned = false;
   catalogue: NodeModel[] = [fakeModel('org/tiny'), fakeModel('plain')];
@@ -84,6 +84,15 @@ export class FakeHarness implements Harness {
   running = 0;
   loads: string[] = [];
   closedWith: number | null = null;
+
+  #held: Promise<unknown> = Promise.resolve();
+
+  /** Loads that begin from now on end once what this returns was called. */
+  holdLoads(): () => void {
+    const gate = new EventEmitter();
+    this.#held = once(gate, 'open');
+    return () => void gate.emit('open');
+  }
 
   async models(): Promise<readonly NodeModel[]> {
     return this.catalogue;
@@ -103,7 +112,7 @@ export class FakeHarness implements Harness {
     this.loads.push(request.model_id);
     this.#model(request.model_id);
     this.#set(request.model_id, 'loading');
-    if (this.loadMs > 0) await delay(this.loadMs);
+    await this.#held;
     if (this.loadError !== null) {
       this.#set(request.model_id, 'failed');
       throw this.loadError;

@@ -99,12 +99,14 @@ describe('GET /models/{id}/endpoint', () => {
 describe('POST /models/load', () => {
   it('answers loading at once while a load runs, loaded when it has ended', async () => {
     await using server = await startServer();
-    server.harness.loadMs = 400;
+    const release = server.harness.holdLoads();
     const first = await post(server, '/models/load', { model_id: 'org/tiny' });
     expect(await first.json()).toEqual({ status: 'loading' });
     expect(server.harness.catalogue[0]).toMatchObject({ status: 'loading' });
-    const waited = await post(server, '/models/load', { model_id: 'org/tiny', wait: true });
-    expect(await waited.json()).toEqual({ status: 'loaded' });
+    const waited = post(server, '/models/load', { model_id: 'org/tiny', wait: true });
+    await until(() => server.harness.loads.length === 2);
+    release();
+    expect(await (await waited).json()).toEqual({ status: 'loaded' });
   });
 
   it('tells a failure that comes at once to the caller', async () => {
@@ -119,10 +121,11 @@ describe('POST /models/load', () => {
 
   it('logs a failure that comes later', async () => {
     await using server = await startServer();
-    server.harness.loadMs = 250;
+    const release = server.harness.holdLoads();
     server.harness.loadError = new CortexError('model_load_failed', 'a tensor is missing');
     const response = await post(server, '/models/load', { model_id: 'plain' });
     expect(await response.json()).toEqual({ status: 'loading' });
+    release();
     await until(() => server.log.some((line) => line['reason'] === 'a tensor is missing'));
   });
 
