@@ -8,6 +8,9 @@ import { z } from 'zod';
 /** Set by a gateway on what it forwards: an opaque name for who asks, and an integer that is larger for who goes first. */
 export const callerHeaders = { client: 'x-cortex-client', priority: 'x-cortex-priority' } as const;
 
+/** Of a streamed answer: the tokens of its prompt, which `usage` only tells a client that stays to the end. */
+export const promptTokensHeader = 'x-cortex-prompt-tokens';
+
 const nonNegative = z.number().nonnegative();
 
 export const deviceInfoSchema = z.looseObject({

@@ -77,6 +77,34 @@ describe('metrics of requests', () => {
     expect(found.get(`cortex_time_to_first_token_seconds_count{${onA},phase="total"}`)).toBe(2);
   });
 
+  it.each([
+    ['/v1/chat/completions', true],
+    ['/v1/completions', true],
+    ['/v1/messages', true],
+    ['/v1/responses', true],
+    ['/v1/chat/completions', false],
+  ])('count the prompt of what its client left: %s, stream %s', async (path, streams) => {
+    const to = await start({ model: { token_ms: 10, tokens: 1000 } });
+    const text = 'hello '.repeat(100);
+    const said = path === '/v1/completions' ? { prompt: text } : { messages: [{ role: 'user', content: text }] };
+    const leave = new AbortController();
+    const asked = fetch(to.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'm', max_tokens: 64, stream: streams, input: text, ...said }),
+      signal: leave.signal,
+    });
+    if (streams) await (await asked).body?.getReader().read();
+    else await eventually(() => to.node.nInFlight === 1);
+    leave.abort();
+    await asked.catch(() => undefined);
+    await ended(to, 1);
+    const found = await samples(to.metrics);
+    // The node tells a stream's; of a whole answer that never came, what the text has at the least.
+    const least = Math.ceil(text.length / 16);
+    expect(found.get(`cortex_prompt_tokens_total{${onA}}`)).toBeGreaterThan(streams ? 1.5 * least : least - 1);
+  });
+
   it.each(['/v1/messages', '/v1/responses'])(
     'count a stream of %s that its node ended without a reason',
     async (path) => {

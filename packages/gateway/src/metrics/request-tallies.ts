@@ -122,7 +122,11 @@ const metrics: readonly Metric[] = [
     lines: (name, { labels, errors }) =>
       Array.from(errors, ([code, value]) => `${name}{${labels},code="${escaped(code)}"} ${value}`),
   },
-  counter('cortex_prompt_tokens_total', 'Prompt tokens, as the nodes reported them.', (one) => one.promptTokens),
+  counter(
+    'cortex_prompt_tokens_total',
+    'Prompt tokens, as the nodes reported them; at the least, where a request ended before an engine did.',
+    (one) => one.promptTokens,
+  ),
   counter(
     'cortex_completion_tokens_total',
     'Answer tokens; pieces of the stream where a request ended before its node reported them.',

@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { callerHeaders } from '@cortex/core';
+import { callerHeaders, promptTokensHeader } from '@cortex/core';
 
 const hopByHop = new Set([
   'connection',
@@ -87,7 +87,8 @@ export const answerHeaders = (node: IncomingHttpHeaders): OutgoingHttpHeaders =>
   const headers: OutgoingHttpHeaders = {};
   const named = namedByConnection(node.connection);
   for (const name in node) {
-    if (hopByHop.has(name) || notAnswered.has(name) || named.has(name) || name.startsWith('x-cortex-')) continue;
+    if (hopByHop.has(name) || notAnswered.has(name) || named.has(name)) continue;
+    if (name.startsWith('x-cortex-') && name !== promptTokensHeader) continue;
     const value = node[name];
     if (value !== undefined) headers[name] = value;
   }

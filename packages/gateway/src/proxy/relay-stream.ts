@@ -4,7 +4,7 @@
  * ends the client's stream well.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import { CortexError, sseHeaders, textOf } from '@cortex/core';
+import { CortexError, promptTokensHeader, sseHeaders, textOf } from '@cortex/core';
 import type { Exchange } from './exchange.ts';
 import { addsUsage } from './forward-body.ts';
 import { answerHeaders } from './hop-headers.ts';
@@ -106,6 +106,8 @@ export class StreamRelay implements Relay {
 
   onHead(headers: IncomingHttpHeaders): void {
     this.#nodeHeaders = headers;
+    const told = Number(headers[promptTokensHeader]);
+    this.#tap.begin(Number.isSafeInteger(told) && told > 0 ? told : this.#exchange.facts.tokensMin);
     this.#watch.alive();
   }
 

@@ -57,6 +57,7 @@ export class WholeRelay implements Relay {
   }
 
   async run(send: (sink: AnswerSink) => NodeCall): Promise<void> {
+    const { record, reply, facts } = this.#exchange;
     this.#watch.expect('complete answer', this.#settings.answerTimeoutMs);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -65,6 +66,9 @@ export class WholeRelay implements Relay {
       });
     } finally {
       this.#watch.stop();
+      // Nobody will say what a client that left has cost: this much at the least.
+      if (reply.signal.aborted)
+        record.tokens ??= { prompt: facts.tokensMin, completion: 0, cachedPrompt: 0, reported: false };
     }
   }
 

@@ -21,7 +21,10 @@ export interface TokenCounts {
   readonly prompt: number;
   readonly completion: number;
   readonly cachedPrompt: number;
-  /** False: the node never said; `completion` counts the pieces that were streamed. */
+  /**
+   * False: the node never said. `completion` counts the pieces that were streamed; `prompt` is what its headers told, or
+   * else what the prompt has at the least.
+   */
   readonly reported: boolean;
 }
 
@@ -60,6 +63,7 @@ export class StreamTap {
   readonly #node: string;
   readonly #now: () => number;
   #usage: TokenCounts | null = null;
+  #promptTokens = 0;
   #nPieces = 0;
   #firstTokenMs: number | null = null;
   #lastTokenMs = 0;
@@ -80,7 +84,13 @@ export class StreamTap {
   }
 
   get tokens(): TokenCounts {
-    return this.#usage ?? { prompt: 0, completion: this.#nPieces, cachedPrompt: 0, reported: false };
+    const { prompt, completion } = { prompt: this.#promptTokens, completion: this.#nPieces };
+    return this.#usage ?? { prompt, completion, cachedPrompt: 0, reported: false };
+  }
+
+  /** The node has begun to answer a prompt of this many tokens, for what ends before its usage is told. */
+  begin(promptTokens: number): void {
+    this.#promptTokens = promptTokens;
   }
 
   /** @throws CortexError the node's own error event, or `upstream_error` for what is no chunk at all. */

@@ -98,7 +98,7 @@ describe('a first request of Codex', () => {
     expect(asked).toEqual({
       model: 'gpt-5.6',
       stream: true,
-      stream_options: { include_usage: true },
+      stream_options: { include_usage: true, continuous_usage_stats: true },
       chat_template_kwargs: { enable_thinking: true },
       messages: [
         { role: 'system', content: 'Be an agent.\n\nRules.\n\nMore rules.' },

@@ -1,7 +1,16 @@
 /** How a fake neuron answers one inference request: at its model's pace, or with the fault that was set for it. */
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { CortexError, sseComment, sseData, sseDone, sseHeaders, type ChatDelta, type FinishReason } from '@cortex/core';
+import {
+  CortexError,
+  promptTokensHeader,
+  sseComment,
+  sseData,
+  sseDone,
+  sseHeaders,
+  type ChatDelta,
+  type FinishReason,
+} from '@cortex/core';
 import {
   answerTo,
   chatChunk,
@@ -158,7 +167,7 @@ const stream = async (call: Call, answer: Answer): Promise<void> => {
       sseData(chunk(id, model.id, delta, finish, options['include_usage'] === true ? running : undefined)),
     );
   };
-  response.writeHead(200, sseHeaders);
+  response.writeHead(200, { ...sseHeaders, [promptTokensHeader]: answer.usage.prompt_tokens });
   if (call.route === '/v1/chat/completions') send({ role: 'assistant', content: '' }, null);
   else response.flushHeaders();
   await prefill(call);

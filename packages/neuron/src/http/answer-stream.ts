@@ -2,7 +2,7 @@
  * A completion as server-sent events. The status waits for the first event, so everything the engine refuses keeps
  * its own; what fails after that ends in an error frame and never in `[DONE]`.
  */
-import { CortexError, sseData, sseDone, type CompletionEvent } from '@cortex/core';
+import { CortexError, promptTokensHeader, sseData, sseDone, type CompletionEvent } from '@cortex/core';
 import type { FastifyReply } from 'fastify';
 import { asCortexError } from './error-reply.ts';
 import { EventStream, type EventStreamOptions } from './event-stream.ts';
@@ -22,6 +22,11 @@ const noteOf = (event: CompletionEvent): string | null => {
   if (event.kind === 'loading') return `loading ${Math.round(event.fraction * 100)} % ${event.phase}`;
   return null;
 };
+
+const headersOf = (first: CompletionEvent, requestId: string): Readonly<Record<string, string>> => ({
+  'x-request-id': requestId,
+  ...(first.kind === 'accepted' ? { [promptTokensHeader]: String(first.promptTokens) } : {}),
+});
 
 const nothingSent = 'waiting for the first token';
 
@@ -56,7 +61,7 @@ export const streamAnswer = async (
   const first = await iterator.next();
   if (first.done === true) throw new CortexError('internal_error', 'the engine gave no answer');
   reply.hijack();
-  const stream = new EventStream(reply.raw, { 'x-request-id': options.requestId }, options);
+  const stream = new EventStream(reply.raw, headersOf(first.value, options.requestId), options);
   stream.note = nothingSent;
   try {
     await pump(stream, first, iterator, builder);

@@ -165,6 +165,7 @@ describe('a chat completion, streamed', () => {
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toBe('text/event-stream; charset=utf-8');
     expect(response.headers.get('x-request-id')).toMatch(/^req_/);
+    expect(response.headers.get('x-cortex-prompt-tokens')).toBe('7');
     abort.abort();
   });
 

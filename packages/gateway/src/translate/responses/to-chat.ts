@@ -70,6 +70,8 @@ export const toChatRequest = (request: ResponsesRequest): ChatRequest => {
     ...sampling(request),
     ...(format === null ? {} : { response_format: format }),
     ...thinkingOf(request),
-    ...(request.stream === true ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(request.stream === true
+      ? { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } }
+      : {}),
   };
 };
