@@ -116,6 +116,9 @@ export const chatRequestSchema = z.looseObject({
   parallel_tool_calls: z.boolean().nullish(),
   /** `none` switches thinking off, anything else on, where the template knows the switch. */
   reasoning_effort: z.string().nullish(),
+  /** llama.cpp's and vLLM's name for it: tokens of reasoning after which its end is forced; -1: no limit. */
+  thinking_budget_tokens: z.int().min(-1).nullish(),
+  thinking_token_budget: z.int().min(-1).nullish(),
   /** Extra variables for the chat template, such as `enable_thinking`. */
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
 });

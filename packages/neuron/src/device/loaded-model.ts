@@ -5,6 +5,7 @@
 import { CortexError } from '@cortex/core';
 import type { DeviceModel, ModelSequence } from '../model/device-model.ts';
 import { GrammarCache } from '../sampling/grammar/token-constraint.ts';
+import { ThinkingBudget } from '../sampling/thinking-budget.ts';
 import { VocabularyTrie } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import { Sampler, type SamplerWorkspace } from '../sampling/sampler.ts';
@@ -90,9 +91,10 @@ export class LoadedModel implements ModelState, Disposable {
     const nVocab = Math.min(this.spec.vocabulary.control.length, this.model.nLogits);
     const sampler = new Sampler(params, { nVocab, bannedIds: this.spec.bannedIds, workspace: this.#workspace });
     sampler.observePrompt(spec.promptIds);
-    if (spec.constraint === null) return { sampler, constraint: null };
+    const thinking = spec.thinking === undefined ? null : new ThinkingBudget(spec.thinking);
+    if (spec.constraint === null) return { sampler, constraint: null, thinking };
     this.#grammars ??= new GrammarCache(new VocabularyTrie(this.spec.vocabulary, this.spec.trie));
-    return { sampler, constraint: this.#grammars.constraint(spec.constraint, spec.eosIds) };
+    return { sampler, constraint: this.#grammars.constraint(spec.constraint, spec.eosIds), thinking };
   }
 
   /** Gives waiting sequences their room, in turn: none overtakes one that needs more. */

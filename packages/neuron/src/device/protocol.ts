@@ -4,6 +4,7 @@
  */
 import type { ErrorData } from '@cortex/core';
 import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
+import type { ThinkingBudgetSpec } from '../sampling/thinking-budget.ts';
 import type { TrieArrays } from '../sampling/grammar/vocabulary-trie.ts';
 import type { SamplingParams } from '../sampling/params.ts';
 import type { Caller } from './fair-order.ts';
@@ -66,6 +67,8 @@ export interface GenerateSpec {
   readonly vision: VisionInput | null;
   readonly choices: readonly { readonly sampling: SamplingParams }[];
   readonly constraint: CompiledConstraint | null;
+  /** Absent: it may think as long as it likes. */
+  readonly thinking?: ThinkingBudgetSpec;
   readonly eosIds: readonly number[];
   readonly tokensMax: number;
   /** `hidden`: the final hidden state of the prompt's last token instead of an answer. Tokens by default. */

@@ -139,6 +139,15 @@ describe('constrained output', () => {
   });
 });
 
+describe('reasoning', () => {
+  it('is ended where its budget is spent, in the middle of what was guessed too', async () => {
+    const bench = await Bench.with();
+    const thinking = { tokensMax: 2, opening: null, endings: [[70]] } as const;
+    const events = await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [50], { thinking, tokensMax: 5 })));
+    expect(idsOf(events)).toEqual([51, 52, 70, 71, 72]);
+  });
+});
+
 describe('images', () => {
   it('are encoded once for all choices, before the prompt, and freed after it', async () => {
     const bench = await Bench.with();

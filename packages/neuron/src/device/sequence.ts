@@ -4,7 +4,8 @@
  */
 import { CortexError } from '@cortex/core';
 import type { ModelSequence } from '../model/device-model.ts';
-import type { Sampler } from '../sampling/sampler.ts';
+import type { LogitsMask, Sampler } from '../sampling/sampler.ts';
+import type { ThinkingBudget } from '../sampling/thinking-budget.ts';
 import type { TokenConstraint } from '../sampling/grammar/token-constraint.ts';
 import type { DraftOutcome } from './draft-pace.ts';
 import type { DraftSources, Guess } from './draft-sources.ts';
@@ -20,7 +21,19 @@ export type FinishCause = 'eos' | 'length' | 'stopped';
 export interface SequenceSampling {
   readonly sampler: Sampler;
   readonly constraint: TokenConstraint | null;
+  readonly thinking: ThinkingBudget | null;
 }
+
+/** The end of the reasoning goes before what must come after it. */
+const maskOf = ({ constraint, thinking }: SequenceSampling): LogitsMask | undefined => {
+  if (constraint === null || thinking === null) return constraint ?? thinking ?? undefined;
+  return {
+    mask: (logits) => {
+      constraint.mask(logits);
+      thinking.mask(logits);
+    },
+  };
+};
 
 export class Sequence implements PrefillState, InLine {
   readonly generation: Generation;
@@ -28,6 +41,7 @@ export class Sequence implements PrefillState, InLine {
   readonly #sinceMs = performance.now();
   readonly #prefixes: PrefixCache;
   readonly #sampling: SequenceSampling;
+  readonly #mask: LogitsMask | undefined;
   readonly #text: PrefixText;
   readonly #drafts: DraftSources;
   #running: RunningPrefix | null = null;
@@ -42,6 +56,7 @@ export class Sequence implements PrefillState, InLine {
     this.choice = choice;
     this.#prefixes = generation.model.prefixes;
     this.#sampling = sampling;
+    this.#mask = maskOf(sampling);
     this.#drafts = generation.model.draftSources();
     this.#text = new PrefixText(generation.spec.promptIds, generation.images?.places);
   }
@@ -136,14 +151,15 @@ export class Sequence implements PrefillState, InLine {
   sampleNext(logits: Float32Array): boolean {
     const { spec, events } = this.generation;
     if (spec.tokensMax < 1) return this.finish('length');
-    const { sampler, constraint } = this.#sampling;
+    const { sampler, constraint, thinking } = this.#sampling;
     const { id, logprob, top } = sampler.sample(logits, {
-      constraint: constraint ?? undefined,
+      constraint: this.#mask,
       nTopLogprobs: spec.nTopLogprobs,
     });
     if (spec.eosIds.includes(id)) return this.finish('eos');
     sampler.accept(id);
     constraint?.accept(id);
+    thinking?.accept(id);
     this.#text.push(id);
     this.#lastId = id;
     this.#nGenerated += 1;

@@ -11,6 +11,7 @@ import type { TemplateInput } from '../chat/template.ts';
 import type { Caller } from '../device/fair-order.ts';
 import type { GenerateSpec, VisionInput } from '../device/protocol.ts';
 import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
+import type { ThinkingBudgetSpec } from '../sampling/thinking-budget.ts';
 import type { ImagePreparer } from '../vision/image-preparer.ts';
 import { mropePositions } from '../vision/mrope-positions.ts';
 import type { PlannedImage } from '../vision/plan-images.ts';
@@ -105,6 +106,20 @@ const newReaders = (request: ChatRequest, { side }: LoadedModel, thinking: Think
 const splitFrom = (thinking: ThinkingStart, { thread }: PromptSide): ThinkingStart =>
   thread.template?.thinking === true ? thinking : 'closed';
 
+/** Null: no limit is asked for, or there is no reasoning to end. */
+const thinkingBudget = (request: ChatRequest, side: PromptSide, thinking: ThinkingStart): ThinkingBudgetSpec | null => {
+  const tokensMax = request.thinking_budget_tokens ?? request.thinking_token_budget ?? -1;
+  const start = splitFrom(thinking, side);
+  if (tokensMax < 0 || start === 'closed') return null;
+  const { thinkStartIds, thinkEndIds, callStartIds, thread } = side;
+  const hasCalls = (thread.template?.toolCallFormat ?? null) !== null;
+  return {
+    tokensMax,
+    opening: start === 'open' ? null : thinkStartIds,
+    endings: hasCalls ? [thinkEndIds, callStartIds] : [thinkEndIds],
+  };
+};
+
 /** Threads that all requests share. */
 export interface ChatHelpers {
   readonly preparer: ImagePreparer;
@@ -126,6 +141,7 @@ export async function* runChat(
   const asked = request.max_completion_tokens ?? request.max_tokens ?? null;
   const tokensMax = answerTokensMax(prompt.ids.length, contextMaxOf(model), asked, 'messages');
   const constraint = await untilAborted(compiled(request, side, prompt.thinking, grammars), signal);
+  const thinking = thinkingBudget(request, side, prompt.thinking);
   const place = admission.enter(choices.length);
   try {
     const spec: GenerateSpec = {
@@ -135,6 +151,7 @@ export async function* runChat(
       vision: await visionInput(prompt, side, preparer, signal),
       choices: choices.map((sampling) => ({ sampling })),
       constraint,
+      ...(thinking === null ? {} : { thinking }),
       eosIds: side.eosIds,
       tokensMax,
       nTopLogprobs: logprobs,

@@ -183,6 +183,18 @@ describe('what a chat request asks of the device', () => {
     expect(lastSpec().constraint).toBeNull();
   });
 
+  it.each([
+    [{ thinking_budget_tokens: 5 }, true, 5],
+    [{ thinking_token_budget: 0 }, true, 0],
+    [{ thinking_budget_tokens: -1 }, true, undefined],
+    [{ thinking_budget_tokens: 5 }, false, undefined],
+    [{}, true, undefined],
+  ])('thinks no longer than it may: %j, thinking %s', async (asked, thinks, tokensMax) => {
+    await chat(setup, { ...asked, chat_template_kwargs: { enable_thinking: thinks } });
+    const spec = { tokensMax, opening: null, endings: [[639], [634]] };
+    expect(lastSpec().thinking).toEqual(tokensMax === undefined ? undefined : spec);
+  });
+
   it('is constrained to a call that is demanded, and to nothing while the model may choose', async () => {
     const format = { response_format: { type: 'json_object' }, tools: [tool] };
     await chat(setup, format);

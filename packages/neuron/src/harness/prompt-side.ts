@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { samplingDefaults, type SamplingDefaults } from '../chat/generation-config.ts';
+import { CALL_OPEN } from '../chat/tool-call-format.ts';
 import { PromptThread } from '../chat/prompt-thread.ts';
 import { readModelConfig } from '../model/model-config.ts';
 import { eosIds } from '../tokenizer/eos-ids.ts';
@@ -22,8 +23,10 @@ export interface PromptSide {
   readonly eosIds: readonly number[];
   /** Placeholders and brackets of images: they mean something in a prompt only, and are never sampled. */
   readonly bannedIds: readonly number[];
-  /** What ends the reasoning, as the model writes it. */
+  /** What opens the reasoning and what ends it, as the model writes them, and what opens a call. */
+  readonly thinkStartIds: readonly number[];
   readonly thinkEndIds: readonly number[];
+  readonly callStartIds: readonly number[];
   /** Ends its thread; what it still works on is answered `overloaded`. */
   close(): Promise<void>;
 }
@@ -53,8 +56,6 @@ const bannedIdsOf = (vocabulary: Vocabulary, vision: VisionMeta | null, eos: rea
   return [...new Set(known)].toSorted((a, b) => a - b);
 };
 
-const thinkEnd = '</think>';
-
 export const loadPromptSide: PromptSideLoader = async (dir, modelId, { resizedPixelsMax } = {}) => {
   const [config, generationConfig, tokenizerConfig] = await Promise.all([
     readModelConfig(dir),
@@ -68,8 +69,15 @@ export const loadPromptSide: PromptSideLoader = async (dir, modelId, { resizedPi
     const { vocabulary } = thread;
     const eos = eosIds({ generationConfig, config, tokenizerConfig }, vocabulary);
     const bannedIds = bannedIdsOf(vocabulary, vision, eos);
-    const thinkEndIds = [...(await thread.encode(thinkEnd, { parseSpecial: true, addSpecial: false }))];
-    return { modelId, thread, vision, defaults, eosIds: eos, bannedIds, thinkEndIds, close: () => thread.close() };
+    const idsOf = async (mark: string): Promise<readonly number[]> => [
+      ...(await thread.encode(mark, { parseSpecial: true, addSpecial: false })),
+    ];
+    const marks = {
+      thinkStartIds: await idsOf('<think>'),
+      thinkEndIds: await idsOf('</think>'),
+      callStartIds: await idsOf(CALL_OPEN),
+    };
+    return { modelId, thread, vision, defaults, eosIds: eos, bannedIds, ...marks, close: () => thread.close() };
   } catch (error) {
     await thread.close();
     throw error;

@@ -276,6 +276,7 @@ describe('thinking', () => {
     ],
   ])('%j sets the template to %j', (thinking, kwargs) => {
     expect(ask({ thinking })['chat_template_kwargs']).toEqual(kwargs);
+    expect(ask({ thinking })['thinking_budget_tokens']).toBe('thinking_budget' in kwargs ? 2048 : undefined);
   });
 
   it('that was hidden from the client comes back from its signature', () => {

@@ -21,13 +21,20 @@ type Thinking = CountTokensRequest['thinking'];
 export const thinks = (thinking: Thinking): boolean =>
   thinking !== null && thinking !== undefined && thinking.type !== 'disabled';
 
+const budgetOf = (thinking: Thinking): number | null =>
+  thinks(thinking) && typeof thinking?.budget_tokens === 'number' ? thinking.budget_tokens : null;
+
 /** `thinking_budget` is a variable some templates know. */
-const templateKwargs = (thinking: Thinking): Record<string, unknown> => ({
-  enable_thinking: thinks(thinking),
-  ...(thinks(thinking) && typeof thinking?.budget_tokens === 'number'
-    ? { thinking_budget: thinking.budget_tokens }
-    : {}),
-});
+const templateKwargs = (thinking: Thinking): Record<string, unknown> => {
+  const budget = budgetOf(thinking);
+  return { enable_thinking: thinks(thinking), ...(budget === null ? {} : { thinking_budget: budget }) };
+};
+
+/** By the name that engines without it ignore; vLLM refuses a request with its own unless it was started for it. */
+const thinkingBudget = (thinking: Thinking): Partial<ChatRequest> => {
+  const budget = budgetOf(thinking);
+  return budget === null ? {} : { thinking_budget_tokens: budget };
+};
 
 interface Conversation {
   readonly messages: ChatMessage[];
@@ -76,6 +83,7 @@ export const toChatRequest = (request: MessagesRequest): ChatRequest => {
     ...sampling(request),
     ...(format === null ? {} : { response_format: format }),
     chat_template_kwargs: templateKwargs(request.thinking),
+    ...thinkingBudget(request.thinking),
     ...continuation(request, messages),
     ...(billing === null ? {} : { metadata: { [billingKey]: billing } }),
     // The first chunk is to say how long the prompt is, as `message_start` does.
