@@ -51,6 +51,9 @@ const stateOf = (axis: number, repeat: number, lengths: readonly number[]): Spli
 
 const whole = stateOf(mirroredAxis, 1, []);
 
+/** Where `struct ggml_backend_buffer_type` has `is_host`, the last of its functions; without one it is not. */
+const isHostOffset = 5 * 8;
+
 /** Some backends say that there is no limit. */
 const maxBytes = (native: Native, bufferType: Pointer): number =>
   Number(native.ggml_backend_buft_get_max_size(bufferType));
@@ -88,8 +91,6 @@ export class DeviceGroup implements ComputeTarget {
     if (first === undefined || members.length > groupDevicesMax) {
       throw new RangeError(`a group of ${members.length} devices: 1 to ${groupDevicesMax}`);
     }
-    // Over memory of the host ggml takes its own slices for the caller's tensors, and crashes.
-    if (members.some(({ type }) => type === 'cpu')) throw new RangeError('a CPU cannot be in a group of devices');
     const { native } = first;
     this.native = native;
     this.members = members;
@@ -102,6 +103,9 @@ export class DeviceGroup implements ComputeTarget {
       delete: (tensor: Tensor): void => void this.#splits.delete(tensor.ptr),
     };
     const ptr = native.ggml_backend_dev_buffer_type(this.#ptr);
+    // Of CPUs alone ggml has the group say that its memory is the host's. No address of it is real, though: with that
+    // said, what writes into caches is computed on the whole tensors' made-up addresses and not on the slices.
+    koffi.encode(ptr, isHostOffset, 'void *', null);
     this.bufferType = { ptr, name: this.name, splits, pieceBytesMax: maxBytes(native, ptr) };
   }
 

@@ -38,14 +38,20 @@ export const openGround = ([index, ...others]: readonly [number, ...number[]], t
   const devices = [device, ...others.map(deviceAt)] as const;
   const group = new DeviceGroup(devices);
   const backend = group.open();
+  const members = devices.map((_, i) => group.member(backend, i));
+  for (const member of members) member.setThreads(threads);
+  const [first = backend] = members;
   return {
     devices: [...devices],
     group,
     name: group.name,
     backend,
     bufferType: group.bufferType,
-    first: { backend: group.member(backend, 0), bufferType: device.bufferType },
-    [Symbol.dispose]: () => backend[Symbol.dispose](),
+    first: { backend: first, bufferType: device.bufferType },
+    [Symbol.dispose]: () => {
+      backend[Symbol.dispose]();
+      for (const member of members) member[Symbol.dispose]();
+    },
   };
 };
 

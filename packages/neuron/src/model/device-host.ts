@@ -88,8 +88,8 @@ class GgmlHost implements DeviceHost {
 
   /** The CPU, to convert weights with: this very device, or one that is opened for as long as it takes. */
   #converting(): Disposable & { readonly backend: Backend } {
-    const { devices, backend: own } = this.#ground;
-    if (devices[0].type === 'cpu') return { backend: own, [Symbol.dispose]: () => {} };
+    const { devices, first } = this.#ground;
+    if (devices[0].type === 'cpu') return { backend: first.backend, [Symbol.dispose]: () => {} };
     const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
     if (cpu === undefined) throw new Error('ggml finds no CPU to convert weights with');
     const backend = cpu.open();
@@ -100,7 +100,12 @@ class GgmlHost implements DeviceHost {
   #caches(options: ModelOptions, arch: ArchModel, { kvType, memory, splits }: LoadPlan): Caches {
     const { devices, bufferType } = this.#ground;
     const size = { kvType, nCells: memory[0].kvTokens, nSlots: slotsOf(options) };
-    const place = { native: devices[0].native, type: bufferType, isHost: devices[0].type === 'cpu', splits };
+    const place = {
+      native: devices[0].native,
+      type: bufferType,
+      isHost: devices[0].type === 'cpu' && splits === null,
+      splits,
+    };
     try {
       return new Caches(place, arch.caches, size);
     } catch (error) {
