@@ -141,14 +141,17 @@ describe('a model on disk', () => {
     // 129 MB on each of two.
     expect(await modelOf(ids.vision)).toMatchObject({ vram_needed_mb: 257, servable: { ok: true } });
     expect(measurer.asked).toContain(`${ids.vision} q8_0 over 2`);
+    // One may have less than the other.
     first!.freeBytes = 50 * mb;
-    expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: true } });
     third!.freeBytes = 60 * mb;
+    expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: true } });
+    first!.freeBytes = 15 * mb;
+    third!.freeBytes = 20 * mb;
     expect((await modelOf(ids.vision))?.servable).toEqual({
       ok: false,
       reason:
         'it needs 113 MB (weights 100, KV cache 1, recurrent states 2, computing 10) on each of 2 devices, ' +
-        'device 0 has 50 MB, device 1 has 200 MB, device 2 has 60 MB',
+        'device 0 has 15 MB, device 1 has 200 MB, device 2 has 20 MB',
     });
     second!.poison('gone');
     third!.freeBytes = 200 * mb;

@@ -92,11 +92,14 @@ const shortageOf = (size: Measured, context: NodeModelContext): string | null =>
   const bytes = totalBytes(parts);
   const places = placesOf(size, context);
   const free = places.map((device) => roomBytes.get(device) ?? 0).toSorted((a, b) => b - a);
-  const { weights, kv, state, compute, tower } = parts;
-  // Where nothing is said, several may share it: the weights and caches of one are then about an nth.
-  const fitsOver = (n: number): boolean => (free[n - 1] ?? 0) >= (weights + kv + state) / n + compute + tower;
-  const fits = nDevices > 1 ? (free[nDevices - 1] ?? 0) >= bytes : free.some((_, i) => fitsOver(i + 1));
-  if (fits) return null;
+  const steps = parts.compute + parts.tower;
+  // Weights and caches are dealt out by what room there is beside the steps, which are everywhere.
+  const fitsOver = (n: number): boolean =>
+    (free[n - 1] ?? 0) > steps &&
+    free.slice(0, n).reduce((sum, nBytes) => sum + nBytes - steps, 0) >= nDevices * (bytes - steps);
+  // Where nothing is said, a load may ask for several.
+  const counts = nDevices > 1 ? [nDevices] : free.map((_, i) => i + 1);
+  if (counts.some(fitsOver)) return null;
   const rooms = places.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
   const where = nDevices > 1 ? ` on each of ${nDevices} devices` : '';
   return `it needs ${toMb(bytes)} MB (${partsText(parts)})${where}, ${rooms.join(', ')}`;

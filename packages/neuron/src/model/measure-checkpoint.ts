@@ -9,7 +9,7 @@ import { cellAlignment, type MeasuredNeeds } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { shareOf } from './plan-load.ts';
 import { roundUp } from './step-inputs.ts';
-import { planSplits } from './split-plan.ts';
+import { evenShares, planSplits } from './split-plan.ts';
 import { planWeights } from './weight-plan.ts';
 
 export type MeasureOptions = Pick<ModelOptions, 'dir' | 'weightType' | 'kvCacheType' | 'nSlots' | 'chunkMax'> & {
@@ -33,10 +33,10 @@ export const measureCheckpoint = async (device: Device, options: MeasureOptions)
   const arch = archFor(whole, options, nDevices);
   const towerSpecs = arch.vision?.weights ?? [];
   const specs = [...arch.weights, ...towerSpecs];
-  const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device });
+  const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device, nDevices });
   const kvType = kvTypeFor(device, arch.caches, options.kvCacheType);
   const nStates = nSlots + (draftMax > 0 ? 1 : 0);
-  const splits = nDevices === 1 ? null : planSplits(arch, plans, kvType, nDevices);
+  const splits = nDevices === 1 ? null : planSplits(arch, plans, kvType, evenShares(nDevices));
   const tower = new Set(towerSpecs.map(({ name }) => name));
   const share =
     splits === null ? {} : { share: shareOf(plans, arch, tower, splits, { i: 0, type: device.bufferType }) };

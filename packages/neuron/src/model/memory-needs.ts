@@ -161,15 +161,29 @@ class PlacelessModel implements Disposable {
 const summingBytes = ({ arch, share }: MeasuredModel, nTokens: number): number =>
   share === undefined ? 0 : Math.ceil(Math.log2(share.nDevices)) * arch.summedLength * nTokens * 4;
 
-/** Measures what does not depend on the context at once, the rest when asked. */
-export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
-  const { arch, device, kvType, nStates, nSlots } = parts;
-  const { plans, caches } = parts.share ?? { plans: parts.plans, caches: arch.caches };
-  using fixed = new PlacelessModel(parts, cellAlignment);
+/** What of the needs depends on the device's share. */
+export const measureShare = ({
+  device,
+  arch,
+  kvType,
+  nStates,
+  share,
+  plans,
+}: MeasuredModel): Pick<MemoryNeeds, 'weightBytes' | 'kvBytesPerToken' | 'stateBytes'> => {
+  const caches = share?.caches ?? arch.caches;
   return {
-    weightBytes: weightBytes(device, plans),
+    weightBytes: weightBytes(device, share?.plans ?? plans),
     kvBytesPerToken: kvBytesPerToken(caches, kvType),
     stateBytes: stateBytesPerSlot(caches) * nStates,
+  };
+};
+
+/** Measures what does not depend on the context at once, the rest when asked. */
+export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
+  const { nSlots } = parts;
+  using fixed = new PlacelessModel(parts, cellAlignment);
+  return {
+    ...measureShare(parts),
     towerBytes: fixed.towerBytes(),
     computeBytes: (contextMax) => {
       const { chunk, kept } = largestSteps(parts, contextMax);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, type GeneratedModel } from '../../test/generated-models.ts';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
-import { cachesOn, planSplits, type GroupSplits } from './split-plan.ts';
+import { cachesOn, evenShares, planSplits, type GroupSplits } from './split-plan.ts';
 
 const { f32, f16, q8_0 } = tensorTypes;
 
@@ -12,13 +12,16 @@ const configured = ({ config, tensors }: GeneratedModel): ArchModel => {
   return archOf(config).configure(config, names);
 };
 
-const splitsFor = (model: GeneratedModel, nDevices: number, type = f32): GroupSplits => {
+const splitsFor = (model: GeneratedModel, devices: number | readonly number[], type = f32): GroupSplits => {
   const arch = configured(model);
   const device = { ptr: 0n, name: 'none' };
   const place = { kind: 'buffer', type: device, isWhole: false } as const;
   const plans = arch.weights.map((spec) => ({ spec, type, place }));
-  return planSplits(arch, plans, f16, nDevices);
+  return planSplits(arch, plans, f16, typeof devices === 'number' ? evenShares(devices) : devices);
 };
+
+const by = (shares: readonly number[], name: string, type = f32): readonly number[] | undefined =>
+  splitsFor(tinyQwen3({ heads: 6 }), shares, type).weights.get(name)?.lengths;
 
 describe('how devices share a model', () => {
   it('is by whole heads, each with the queries that look at it', () => {
@@ -51,18 +54,27 @@ describe('how devices share a model', () => {
     expect(weights.has('blk.0.ffn_gate_inp.weight')).toBe(false);
   });
 
+  it('is by shares, as near as whole heads and blocks allow, and everybody has something', () => {
+    expect(by([1, 1, 1, 1], 'blk.0.attn_k.weight')).toEqual([128, 128, 64, 64]);
+    expect(by([1, 2], 'blk.0.attn_k.weight')).toEqual([128, 256]);
+    expect(by([1, 2], 'blk.0.attn_output.weight')).toEqual([384, 768]);
+    expect(by([1, 2], 'blk.0.ffn_down.weight')).toEqual([75, 149]);
+    expect(by([1, 1], 'blk.0.ffn_down.weight', q8_0)).toEqual([128, 96]);
+    expect(by([1, 1000, 1], 'blk.0.attn_k.weight')).toEqual([64, 256, 64]);
+    expect(by([1000, 1, 0], 'blk.0.ffn_down.weight')).toEqual([222, 1, 1]);
+  });
+
   it.each([
-    [tinyQwen3(), 4, f32, 'over 4 devices 2 key/value heads cannot be shared evenly; over 2 devices it can'],
-    [tinyQwen3({ heads: 6 }), 4, f32, /6 key\/value heads cannot be shared evenly; over 2 devices it can/],
+    [tinyQwen3(), 4, f32, 'is not possible: there are only 2 key/value heads; over 2 devices it is'],
     [
       tinyQwen35({ vision: false }),
       3,
       f32,
-      /2 key heads of linear attention cannot .*, 2 key\/value heads cannot .*; over 2 devices it can/,
+      /only 2 key heads of linear attention, there are only 2 key\/value heads; over 2 devices it is/,
     ],
-    [tinyQwen3({ ff: 225 }), 2, f32, 'over 2 devices 225 feed-forward values cannot be shared evenly'],
-    [tinyQwen3(), 2, q8_0, '224 feed-forward values are 7 blocks of 32 in q8_0, which cannot be shared evenly'],
-  ])('is refused where heads, widths or blocks do not divide (%#)', (model, nDevices, type, why) => {
+    [tinyQwen3({ ff: 225 }), 2, q8_0, 'the 225 feed-forward values are no whole blocks of 32 in q8_0'],
+    [tinyQwen3({ ff: 64, heads: 4 }), 3, q8_0, 'the 64 feed-forward values are only 2 blocks of 32 in q8_0'],
+  ])('is refused where heads or blocks are too few (%#)', (model, nDevices, type, why) => {
     expect(() => splitsFor(model, nDevices, type)).toThrow(why);
     expect(() => splitsFor(model, nDevices, type)).toThrow(expect.objectContaining({ code: 'unsupported_parameter' }));
   });

@@ -68,29 +68,43 @@ const grainsOf = (all: readonly Shared[]): ReadonlyMap<string, Grain> => {
   return grains;
 };
 
-/** Units that each device gets; null where they cannot be dealt out. */
-const dealt = ({ unit, nTogether }: Grain, nDevices: number): readonly number[] | null => {
+/** Units that each device gets, as near to its share as whole blocks allow; null where one would get none. */
+const dealt = ({ unit, nTogether }: Grain, shares: readonly number[]): readonly number[] | null => {
   const n = unit.count / nTogether;
-  if (!Number.isInteger(n) || n < nDevices) return null;
-  if (n % nDevices !== 0 && unit.isLoose !== true) return null;
-  const share = Math.floor(n / nDevices);
-  return Array.from({ length: nDevices }, (_, i) => (share + (i < n % nDevices ? 1 : 0)) * nTogether);
+  if (!Number.isInteger(n) || n < shares.length) return null;
+  const sum = shares.reduce((total, share) => total + share, 0);
+  const exact = shares.map((share) => (n * share) / sum);
+  const counts = exact.map((share) => Math.max(1, Math.floor(share)));
+  // What is left goes where most is missing, and what was given to those with nothing comes from where least is.
+  const missing = (i: number): number => (exact[i] ?? 0) - (counts[i] ?? 0);
+  for (let left = n - counts.reduce((total, count) => total + count, 0); left !== 0; left -= Math.sign(left)) {
+    const candidates = counts.flatMap((count, i) => (left > 0 || count > 1 ? [i] : []));
+    const chosen = candidates.reduce((best, i) => ((missing(i) - missing(best)) * left > 0 ? i : best));
+    counts[chosen] = (counts[chosen] ?? 0) + Math.sign(left);
+  }
+  return counts.map((count) => count * nTogether);
 };
 
-const whyNot = ({ unit, nTogether, type }: Grain): string =>
-  type === null
-    ? `${unit.count} ${unit.name} cannot be shared evenly`
-    : `${unit.count} ${unit.name} are ${unit.count / nTogether} blocks of ${nTogether} in ${type.name}, which cannot be shared evenly`;
+const whyNot = ({ unit: { name, count }, nTogether, type }: Grain): string => {
+  if (type === null) return `there are only ${count} ${name}`;
+  const n = count / nTogether;
+  return Number.isInteger(n)
+    ? `the ${count} ${name} are only ${n} blocks of ${nTogether} in ${type.name}`
+    : `the ${count} ${name} are no whole blocks of ${nTogether} in ${type.name}`;
+};
+
+/** Alike for all. */
+export const evenShares = (nDevices: number): readonly number[] => Array.from({ length: nDevices }, () => 1);
 
 const refusal = (grains: readonly Grain[], nDevices: number): CortexError => {
-  const reasons = grains.filter((grain) => dealt(grain, nDevices) === null).map(whyNot);
-  const possible = Array.from({ length: nDevices - 2 }, (_, i) => nDevices - 1 - i).find((n) =>
-    grains.every((grain) => dealt(grain, n) !== null),
-  );
-  const instead = possible === undefined ? '' : `; over ${possible} devices it can`;
+  const isPossible = (grain: Grain, n: number): boolean => dealt(grain, evenShares(n)) !== null;
+  const reasons = grains.filter((grain) => !isPossible(grain, nDevices)).map(whyNot);
+  const fewer = Array.from({ length: nDevices - 2 }, (_, i) => nDevices - 1 - i);
+  const possible = fewer.find((n) => grains.every((grain) => isPossible(grain, n)));
+  const instead = possible === undefined ? '' : `; over ${possible} devices it is`;
   return new CortexError(
     'unsupported_parameter',
-    `tensor_parallel ${nDevices} is not possible: over ${nDevices} devices ${reasons.join(', ')}${instead}`,
+    `tensor_parallel ${nDevices} is not possible: ${reasons.join(', ')}${instead}`,
     { param: 'tensor_parallel', facts: { tensor_parallel: nDevices } },
   );
 };
@@ -107,12 +121,15 @@ const cacheTensors = (layer: LayerCache, kvType: TensorType): readonly [Shared, 
   ];
 };
 
-/** @throws CortexError `unsupported_parameter` naming everything that does not divide. */
+/**
+ * @param shares of each device, in any measure: each gets as much as it has of all of them, as near as whole units allow.
+ * @throws CortexError `unsupported_parameter` naming everything that there is too little of.
+ */
 export const planSplits = (
   { caches }: Pick<ArchModel, 'caches'>,
   plans: readonly Pick<WeightPlan, 'spec' | 'type' | 'place'>[],
   kvType: TensorType,
-  nDevices: number,
+  shares: readonly number[],
 ): GroupSplits => {
   const weights = plans.flatMap(({ spec, type, place }) =>
     spec.split === undefined || place.kind === 'shared'
@@ -121,15 +138,15 @@ export const planSplits = (
   );
   const layers = caches.map((layer) => cacheTensors(layer, kvType));
   const grains = grainsOf([...weights, ...layers.flat()]);
-  const shares = new Map([...grains].map(([key, grain]) => [key, dealt(grain, nDevices)]));
+  const counts = new Map([...grains].map(([key, grain]) => [key, dealt(grain, shares)]));
   const splitOf = (shared: Shared): TensorSplit => {
     const { axis, unit, repeat } = shared.split;
-    const nUnits = shares.get(keyOf(unit));
-    if (nUnits === null || nUnits === undefined) throw refusal([...grains.values()], nDevices);
+    const nUnits = counts.get(keyOf(unit));
+    if (nUnits === null || nUnits === undefined) throw refusal([...grains.values()], shares.length);
     return { axis, repeat, lengths: nUnits.map((n) => n * unitLength(shared)) };
   };
   return {
-    nDevices,
+    nDevices: shares.length,
     weights: new Map(weights.map((weight) => [weight.name, splitOf(weight)])),
     caches: layers.map(([first, second]) => ({ first: splitOf(first), second: splitOf(second) })),
   };

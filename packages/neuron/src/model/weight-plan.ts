@@ -88,25 +88,36 @@ export const mappedBytesOf = (checkpoint: Checkpoint, form: WeightForm, type: Te
   return tensor.type === type ? checkpoint.mapped(tensor) : null;
 };
 
+/** What must be whole blocks: a row, or what each device has of every run of it where they can have alike. */
+const pieceLength = ({ ne: [rowLength = 1], split }: WeightSpec, nDevices: number): number => {
+  if (nDevices === 1 || split?.axis !== 0) return rowLength;
+  const piece = rowLength / (split.repeat * nDevices);
+  return Number.isInteger(piece) ? piece : rowLength / split.repeat;
+};
+
 export interface PlanOptions {
   readonly device: Device;
   readonly wanted: WeightType;
+  /** That share the weights: several have them in memory of theirs, which the file's pages and faster layouts are not. */
+  readonly nDevices: number;
 }
 
 class WeightPlanner {
   readonly #checkpoint: Checkpoint;
   readonly #device: Device;
   readonly #wanted: WeightType;
+  readonly #nDevices: number;
   readonly #faster: readonly BufferType[];
   readonly #byName = new Map<string, WeightPlan>();
   /** A model has hundreds of weights of a few shapes. */
   readonly #answers = new Map<string, BufferType | null>();
 
-  constructor(checkpoint: Checkpoint, { device, wanted }: PlanOptions) {
+  constructor(checkpoint: Checkpoint, { device, wanted, nDevices }: PlanOptions) {
+    this.#nDevices = nDevices;
     this.#checkpoint = checkpoint;
     this.#device = device;
     this.#wanted = wanted;
-    this.#faster = weightBufferTypes(device);
+    this.#faster = nDevices > 1 ? [] : weightBufferTypes(device);
   }
 
   plan(spec: WeightSpec): WeightPlan {
@@ -119,7 +130,7 @@ class WeightPlanner {
   }
 
   #typeOf(spec: WeightSpec, source: TensorType): TensorType {
-    const rowLength = spec.ne[0] ?? 1;
+    const rowLength = pieceLength(spec, this.#nDevices);
     const isHost = this.#device.type === 'cpu';
     const type = weightTypeOf(this.#wanted, { role: spec.role, rowLength, source, isHost });
     if (isQuantised(source) && isQuantised(type) && type !== source) throw quantisedAlready(this.#wanted, source);
@@ -134,7 +145,8 @@ class WeightPlanner {
     if (faster !== null) return { kind: 'buffer', type: faster, isWhole: true };
     const tied = spec.tiedTo === undefined ? undefined : this.#byName.get(spec.tiedTo);
     if (tied?.type === type) return { kind: 'shared', with: tied.spec.name };
-    const bytes = this.#device.type === 'cpu' ? mappedBytesOf(this.#checkpoint, form, type) : null;
+    const mayMap = this.#device.type === 'cpu' && this.#nDevices === 1;
+    const bytes = mayMap ? mappedBytesOf(this.#checkpoint, form, type) : null;
     if (bytes !== null && bytes.address % mappedAlignment === 0n) return { kind: 'mapped', bytes };
     return { kind: 'buffer', type: this.#device.bufferType, isWhole: false };
   }

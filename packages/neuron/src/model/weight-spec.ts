@@ -42,13 +42,11 @@ export type WeightRole =
   /** A product of the vision tower. */
   | 'tower';
 
-/** What the devices of a group share out among each other: each gets whole ones, and equally many of all there are. */
+/** What the devices of a group share out among each other: each gets whole ones, one at least. */
 export interface SplitUnit {
   /** For messages, such as `key/value heads`. */
   readonly name: string;
   readonly count: number;
-  /** Devices may get one more or less than others: nothing else is split along with it. */
-  readonly isLoose?: true;
 }
 
 /** Along an axis lie `repeat` runs of all units, one behind the other; each device gets its units of every run. */
@@ -138,7 +136,7 @@ export const outerMatrices = (
 ): WeightSpec[] => {
   const embedding = matrix('token_embd.weight', `${prefix}embed_tokens.weight`, hiddenSize, nVocab);
   const { ne, parts } = embedding;
-  const split = byRows({ name: 'rows of the vocabulary', count: nVocab, isLoose: true });
+  const split = byRows({ name: 'rows of the vocabulary', count: nVocab });
   const head: WeightSpec = tied
     ? {
         name: 'output.weight',

@@ -82,7 +82,9 @@ const planFor = async (wanted: WeightType): Promise<ReadonlyMap<string, WeightPl
   const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
   const [device] = openLibrary().devices;
   const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
-  return new Map(planWeights(checkpoint, specs, { device: device!, wanted }).map((plan) => [plan.spec.name, plan]));
+  return new Map(
+    planWeights(checkpoint, specs, { device: device!, wanted, nDevices: 1 }).map((plan) => [plan.spec.name, plan]),
+  );
 };
 
 describe('the plan of a load', () => {

@@ -1,0 +1,69 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openLibrary, type Device } from '@cortex/ggml';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tinyQwen35 } from '../../test/generated-models.ts';
+import { writeCheckpoint } from '../../test/write-checkpoint.ts';
+import { archOf } from '../arch/registry.ts';
+import { openGround } from './compute-ground.ts';
+import { archFor } from './device-host.ts';
+import { openCheckpoint } from './open-checkpoint.ts';
+import { plannedBytes, planLoad, type LoadPlan } from './plan-load.ts';
+
+const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
+if (cpu === undefined) throw new Error('ggml has no CPU');
+
+/** The CPU, said to have so much memory. */
+const withMemory = (freeBytes: number): Device =>
+  Object.create(cpu, { memory: { value: () => ({ freeBytes, totalBytes: freeBytes }) } }) as Device;
+
+const mb = 2 ** 20;
+
+const downs = ({ splits }: LoadPlan): readonly number[] => splits?.weights.get('blk.0.ffn_down.weight')?.lengths ?? [];
+
+describe('a load over devices of unequal memory', () => {
+  let dir: string;
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'plan-'));
+    await writeCheckpoint(dir, tinyQwen35({ vision: true, heads: 8, ff: 4096 }));
+  });
+  afterAll(() => rm(dir, { recursive: true }));
+
+  const planned = async (...freeBytes: readonly [number, number]): Promise<LoadPlan> => {
+    const options = {
+      modelId: 'acme/tiny',
+      dir,
+      weightType: 'f32',
+      kvCacheType: 'f32',
+      contextMax: 1024,
+      kvTokens: 1024,
+      nSlots: 1,
+      chunkMax: 64,
+      draftMax: 0,
+      patchesMax: 64,
+    } as const;
+    using ground = openGround([cpu.index, cpu.index], 1);
+    using checkpoint = await openCheckpoint(dir);
+    const arch = archFor(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options, 2);
+    const [first, second] = freeBytes;
+    return planLoad({ ...ground, devices: [withMemory(first), withMemory(second)] }, checkpoint, arch, options);
+  };
+
+  it('gives each as much as it has room for, and says what is short when all is full', async () => {
+    const even = await planned(2 ** 40, 2 ** 40);
+    expect(downs(even)).toEqual([2048, 2048]);
+    const [first = 0, second = 0] = plannedBytes(even);
+    // The tower is on the first.
+    expect(first).toBeGreaterThan(second);
+    const small = second - 4 * mb;
+    const uneven = await planned(first + 12 * mb, small);
+    expect(downs(uneven)[1]).toBeLessThan(2048);
+    expect(plannedBytes(uneven)[1]).toBeLessThanOrEqual(small);
+    expect(plannedBytes(uneven)[0]).toBeLessThanOrEqual(first + 12 * mb);
+    await expect(planned(first, small)).rejects.toMatchObject({
+      code: 'insufficient_vram',
+      message: expect.stringMatching(/^CPU: \d+ MB are needed \(weights .* MB are free$/) as string,
+    });
+  });
+});
