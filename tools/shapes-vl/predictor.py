@@ -7,9 +7,7 @@ attention sees what it will see then: rows made from the model's states, but for
 """
 import argparse
 import json
-import os
 import random
-import time
 from pathlib import Path
 
 import torch
@@ -20,6 +18,7 @@ from torch import nn
 import network
 import tokenizer
 from batches import chat_batch
+from run import Run, add_arguments
 from train import MODEL
 
 SEED = 4321
@@ -84,16 +83,15 @@ def back(x):
     return F.pad(x[:, :-1], (0, 0, 1, 0))
 
 
-class Trainer:
+class Trainer(Run):
     def __init__(self, args):
-        self.args, self.out = args, Path(args.out)
         self.encoder = tokenizer.Encoder(tokenizer.load(args.model))
         self.model = network.trained(args.model).requires_grad_(False).eval()
         self.tower, self.reader = network.Tower(self.model), network.Reader(self.model)
         torch.manual_seed(SEED)
         self.predictor = Predictor(self.model)
-        self.optimizer = torch.optim.AdamW(self.predictor.parameters(), lr=args.lr, betas=(.9, .98), weight_decay=.01)
-        self.rng, self.step = random.Random(args.seed), 0
+        optimizer = torch.optim.AdamW(self.predictor.parameters(), lr=args.lr, betas=(.9, .98), weight_decay=.01)
+        super().__init__(args, "predictor.pt", optimizer, predictor=self.predictor)
 
     def guesses(self):
         """For each of DEPTH guesses in a row: its logits where an answer goes on, and the model's own there."""
@@ -113,45 +111,15 @@ class Trainer:
             made.append((self.reader.head(before[keep]), self.reader.head(hidden[keep])))
         return made
 
-    def one_step(self):
+    def rate(self):
+        """Warm-up, then down to 2 % in a line."""
+        return self.args.lr * min(1, (self.step + 1) / 50) * max(.02, 1 - self.step / self.args.steps)
+
+    def losses(self):
         made = self.guesses()
         loss = sum(F.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="batchmean", log_target=True) for a, b in made)
-        a = self.args
-        rate = a.lr * min(1, (self.step + 1) / 50) * max(.02, 1 - self.step / a.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.)
-        self.optimizer.step()
-        self.step += 1
         return dict(loss=loss.item()) | {f"right{i + 1}": (a.argmax(-1) == b.argmax(-1)).float().mean().item() for i, (a, b) in enumerate(made)}
-
-    def save(self):
-        state = dict(step=self.step, predictor=self.predictor.state_dict(), optimizer=self.optimizer.state_dict(), rng=self.rng.getstate())
-        torch.save(state, self.out / "predictor.pt.tmp")
-        os.replace(self.out / "predictor.pt.tmp", self.out / "predictor.pt")
-
-    def restore(self):
-        state = torch.load(self.out / "predictor.pt", weights_only=False)
-        self.predictor.load_state_dict(state["predictor"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        self.rng.setstate(state["rng"])
-
-    def run(self):
-        if (self.out / "predictor.pt").exists():
-            self.restore()
-            print(f"goes on from step {self.step}", flush=True)
-        mean, began, first = {}, time.time(), self.step
-        while self.step < self.args.steps:
-            for k, v in self.one_step().items():
-                mean[k] = .98 * mean[k] + .02 * v if k in mean else v
-            if self.step % 50 == 0:
-                pace = (time.time() - began) / (self.step - first)
-                print(f"{self.step} {pace:.2f} s/step " + " ".join(f"{k}={v:.3f}" for k, v in mean.items()), flush=True)
-                self.save()
-        self.save()
 
     def write(self):
         """Into the model's folder, in bf16, beside what is there."""
@@ -178,21 +146,15 @@ class Trainer:
 
 def arguments():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("--out", default="out", help="folder of the run: its state; the same command goes on from there")
+    add_arguments(ap, lr=1e-3, steps=2000, seed=SEED)
     ap.add_argument("--model", default=str(MODEL), help="checkpoint folder: read, and written to at the end")
-    ap.add_argument("--steps", type=int, default=2000)
-    ap.add_argument("--lr", type=float, default=1e-3)
     ap.add_argument("--chats", type=int, default=12, help="conversations a step")
-    ap.add_argument("--budget", type=int, default=130, help="tokens a conversation")
-    ap.add_argument("--seed", type=int, default=SEED)
-    ap.add_argument("--threads", type=int, default=1)
     return ap.parse_args()
 
 
 if __name__ == "__main__":
     args = arguments()
     Path(args.out).mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
     trainer = Trainer(args)
     trainer.run()
     trainer.measure(20)

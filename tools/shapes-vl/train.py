@@ -4,10 +4,8 @@ The run is decided by its arguments: scenes, questions and order follow from the
 saves its whole state now and then and goes on from there when called again with the same `--out`.
 """
 import argparse
+import copy
 import math
-import os
-import random
-import time
 from pathlib import Path
 
 import torch
@@ -17,6 +15,7 @@ import network
 import tokenizer
 from batches import chat_batch, question_batch
 from naming import Naming
+from run import Run, add_arguments
 from scenes import TARGETS, make_scene, patches, picture
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,20 +38,18 @@ def answer_loss(head, hidden, rows):
     return loss, weight.sum(), right, n
 
 
-class Trainer:
+class Trainer(Run):
     def __init__(self, args):
-        self.args, self.out = args, Path(args.out)
-        self.encoder = tokenizer.Encoder(tokenizer.load(args.continue_from or self.out))
+        self.encoder = tokenizer.Encoder(tokenizer.load(args.continue_from or args.out))
         self.model = network.trained(args.continue_from) if args.continue_from else network.fresh(self.encoder.tokenizer, SEED)
         self.model.train()
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.tower, self.reader, self.naming = network.Tower(self.model), network.Reader(self.model), Naming(self.encoder)
-        self.rng = random.Random(args.seed)
         parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.AdamW(
+        optimizer = torch.optim.AdamW(
             [dict(params=[p for p in parameters if p.ndim >= 2], weight_decay=.03),
              dict(params=[p for p in parameters if p.ndim < 2], weight_decay=0.)], lr=args.lr, betas=(.9, .98), eps=1e-9, fused=True)
-        self.average = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self.step = 0
+        super().__init__(args, "state.pt", optimizer, model=self.model, average=self.average)
 
     # ---- losses of one batch
     def _images(self, batch):
@@ -91,79 +88,41 @@ class Trainer:
         return naming, dict(naming=naming.item(), color=named[0], shape=named[1])
 
     # ---- steps
-    def _rate(self):
+    def rate(self):
         """Warm-up, then half a cosine down to 2 %."""
         a = self.args
         part = max(0, self.step - a.warmup) / max(1, a.steps - a.warmup)
         return a.lr * min(1, (self.step + 1) / a.warmup) * (.02 + .98 * .5 * (1 + math.cos(math.pi * min(1, part))))
 
-    def one_step(self):
+    def losses(self):
         a = self.args
-        self.optimizer.zero_grad()
         if self.step < a.tower_steps:
             loss, seen = self.tower_loss()
             loss.backward()
-        else:
-            loss, naming, seen = self.question_loss()
-            (loss + a.naming * max(0., 1 - self.step / a.steps) * naming).backward()
-            if self.step % a.chat_every == 0:
-                loss, chat = self.chat_loss()
-                loss.backward()
-                seen |= chat
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.)
-        self.optimizer.step()
-        self.step += 1
-        # Short at first, so that the start is soon forgotten.
-        keep = min(a.average, 1 - 10 / (10 + self.step))
-        for k, v in self.model.state_dict().items():
-            self.average[k].lerp_(v, 1 - keep)
+            return seen
+        loss, naming, seen = self.question_loss()
+        (loss + a.naming * max(0., 1 - self.step / a.steps) * naming).backward()
+        if self.step % a.chat_every == 0:
+            loss, chat = self.chat_loss()
+            loss.backward()
+            seen |= chat
         return seen
 
-    # ---- state
-    def save(self):
-        state = dict(step=self.step, model=self.model.state_dict(), average=self.average, optimizer=self.optimizer.state_dict(),
-                     rng=self.rng.getstate(), arguments=vars(self.args))
-        torch.save(state, self.out / "state.pt.tmp")
-        os.replace(self.out / "state.pt.tmp", self.out / "state.pt")
-
-    def restore(self):
-        state = torch.load(self.out / "state.pt", weights_only=False)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average, self.step = state["average"], state["step"]
-        self.rng.setstate(state["rng"])
-
-    def run(self):
-        if (self.out / "state.pt").exists():
-            self.restore()
-            print(f"goes on from step {self.step}", flush=True)
-        mean, began, first = {}, time.time(), self.step
-        while self.step < self.args.steps:
-            for k, v in self.one_step().items():
-                mean[k] = .98 * mean[k] + .02 * v if k in mean else v
-            if self.step % 50 == 0:
-                pace = (time.time() - began) / (self.step - first)
-                print(f"{self.step} {pace:.2f} s/step lr={self._rate():.1e} " + " ".join(f"{k}={v:.3f}" for k, v in mean.items()), flush=True)
-                torch.set_num_threads(threads(self.args.threads))
-            if self.step % 100 == 0:
-                self.save()
-        self.save()
-
-
-def threads(wanted):
-    """0 = as many as the machine's other work leaves idle, at least one."""
-    return wanted or max(1, min(os.cpu_count(), round(os.cpu_count() - os.getloadavg()[0] + torch.get_num_threads())))
+    def one_step(self):
+        seen = super().one_step()
+        # Short at first, so that the start is soon forgotten.
+        keep = min(self.args.average, 1 - 10 / (10 + self.step))
+        with torch.no_grad():
+            for mean, p in zip(self.average.parameters(), self.model.parameters()):
+                mean.lerp_(p, 1 - keep)
+        return seen
 
 
 def arguments():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("--out", default="out", help="folder of the run: its state, and the tokenizer when starting anew")
+    add_arguments(ap, lr=1e-3, steps=20000, seed=SEED)
     ap.add_argument("--continue-from", help="checkpoint folder whose weights and tokenizer to start from")
-    ap.add_argument("--steps", type=int, default=20000)
     ap.add_argument("--tower-steps", type=int, default=0, help="first steps, for the vision tower alone (1500 when starting anew)")
-    ap.add_argument("--lr", type=float, default=1e-3)
     ap.add_argument("--warmup", type=int, default=100)
     ap.add_argument("--average", type=float, default=.996, help="how much of the running average of weights a step keeps")
     ap.add_argument("--naming", type=float, default=.2, help="weight of the naming loss at the start; falls to 0")
@@ -171,9 +130,6 @@ def arguments():
     ap.add_argument("--short", type=int, default=4, help="short questions a picture")
     ap.add_argument("--chats", type=int, default=4, help="conversations a step that has them")
     ap.add_argument("--chat-every", type=int, default=4)
-    ap.add_argument("--budget", type=int, default=130, help="tokens a conversation")
-    ap.add_argument("--seed", type=int, default=SEED)
-    ap.add_argument("--threads", type=int, default=1, help="0: as many as are idle")
     return ap.parse_args()
 
 
@@ -182,5 +138,4 @@ if __name__ == "__main__":
     Path(args.out).mkdir(parents=True, exist_ok=True)
     if not args.continue_from and not (Path(args.out) / "tokenizer.json").exists():
         tokenizer.learn().save(str(Path(args.out) / "tokenizer.json"))
-    torch.set_num_threads(threads(args.threads))
     Trainer(args).run()
