@@ -31,5 +31,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // How long each part took is no news to who has just run `npm ci` on a busy machine.
+    rolldownOptions: { checks: { bundlerTimings: false } },
   },
 });

@@ -68,8 +68,9 @@ describe('cortex serve', () => {
     const url = await cortex.url;
     expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ status: 'degraded', nodes: { total: 1 } });
     cortex.child.kill('SIGTERM');
-    const { code, out } = await cortex.ended;
+    const { code, out, err } = await cortex.ended;
     expect(code).toBe(0);
+    expect(err).toContain('1 neuron configured');
     const lines = out
       .trim()
       .split('\n')
@@ -114,6 +115,8 @@ describe('cortex', () => {
     const [up, pull, chat] = await Promise.all(['up', 'pull', 'chat'].map((name) => run([name, '--help'])));
     const lines = [all, one, up, pull, chat].flatMap((shown) => shown?.out.split('\n') ?? []);
     expect(lines.filter((line) => line.length > 80)).toEqual([]);
+    // What may be repeated has no default to tell of.
+    expect(lines.filter((line) => line.includes('[]'))).toEqual([]);
     expect(one.out).toMatch(/--force\s.*\n[\s\S]*Examples:\n {2}cortex unload /);
   });
 

@@ -4,6 +4,7 @@ import { neuronVersion, readNeuronConfig, startNeuron } from '@cortex/neuron';
 import type { EngineFactory, NeuronConfigFile, NeuronEnvironment } from '@cortex/neuron';
 import { Command } from 'commander';
 import { exampleModel } from './example-model.ts';
+import { repeatableOption } from './repeatable-option.ts';
 import { counted } from './terminal/quantities.ts';
 
 export interface NeuronCommandParts extends NeuronEnvironment {
@@ -17,8 +18,6 @@ interface ServeOptions {
   readonly modelDir?: readonly string[];
   readonly load?: readonly string[];
 }
-
-const collect = (value: string, earlier: readonly string[] = []): readonly string[] => [...earlier, value];
 
 /** The schema judges the value: a port that is no number is refused in its words. */
 const portFlag = (port: string | undefined): readonly Override[] =>
@@ -65,11 +64,11 @@ export const neuronCommand = (parts: NeuronCommandParts): Command => {
 
   program
     .command('serve')
-    .description('Run until told to stop; running requests are let end.')
+    .description('Run until told to stop; running requests may finish first.')
     .option(...configOption)
     .option('-p, --port <port>', 'listen on this port instead')
-    .option('-m, --model-dir <dir>', 'look for models here too (repeatable)', collect)
-    .option('-l, --load <id>', 'load this model at start (repeatable)', collect)
+    .addOption(repeatableOption('-m, --model-dir <dir>', 'look for models here too'))
+    .addOption(repeatableOption('-l, --load <id>', 'load this model at start'))
     .addHelpText('after', `\nExample:\n  neuron serve --model-dir ./models --load ${exampleModel}`)
     .action((options: ServeOptions) => serve(parts, options));
 

@@ -54,8 +54,10 @@ interface StartupFacts {
   readonly upstreams: number;
 }
 
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 const startupText = ({ url, metricsUrl, neurons, upstreams }: StartupFacts): string => {
-  const nodes = `${neurons} neurons${upstreams === 0 ? '' : ` and ${upstreams} upstreams`}`;
+  const nodes = `${counted(neurons, 'neuron')}${upstreams === 0 ? '' : ` and ${counted(upstreams, 'upstream')}`}`;
   return `cortex ${gatewayVersion().version} listening on ${url}, metrics on ${metricsUrl}\n${nodes} configured; try: curl ${url}/v1/models`;
 };
 

@@ -11,17 +11,16 @@ import { Conversation, type ChatSettings } from '../chat/conversation.ts';
 import { isPrompt, noSuchModel, pickModel, type Listed } from '../chat/pick-model.ts';
 import type { CommandParts } from '../command-parts.ts';
 import { exampleModel } from '../example-model.ts';
+import { repeatableOption } from '../repeatable-option.ts';
 
 interface ChatOptions extends ClientOptions {
-  readonly image: readonly string[];
+  readonly image?: readonly string[];
   readonly system?: string;
   readonly temperature?: number;
   readonly maxTokens?: number;
   readonly think: boolean;
   readonly verbose?: true;
 }
-
-const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
 
 const numberBetween =
   (min: number, max: number) =>
@@ -67,7 +66,7 @@ const checkModel = async (gateway: GatewayApi, models: readonly Listed[], model:
 /** @param given the arguments: a model's name first, unless that is a prompt already */
 const chat = async (parts: CommandParts, given: readonly string[], options: ChatOptions): Promise<void> => {
   const gateway = gatewayOf(options, parts.env);
-  const images = await Promise.all(options.image.map((file) => imagePart(file, parts.homeDir)));
+  const images = await Promise.all((options.image ?? []).map((file) => imagePart(file, parts.homeDir)));
   const models = await gateway.models();
   const [first] = given;
   const asked = first === undefined || isPrompt(models, first) ? undefined : first;
@@ -100,7 +99,7 @@ export const chatCommand = (parts: CommandParts): Command =>
     .description('Talk to a model. A prompt may also come from a pipe; into a pipe goes the answer alone.')
     .argument('[model]', 'default: the one that is loaded')
     .argument('[prompt...]', 'ask this and end')
-    .option('-i, --image <file>', 'show it a picture (repeatable)', collect, [])
+    .addOption(repeatableOption('-i, --image <file>', 'show it a picture'))
     .option('--system <text>', 'a system message')
     .option('--temperature <number>', '0 always takes the likeliest word', numberBetween(0, 10))
     .option('--max-tokens <count>', 'longest answer', numberBetween(1, 10_000_000))

@@ -17,7 +17,7 @@ const serve = async ({ env, untilAskedToStop }: CommandParts, { config }: ServeO
 
 export const serveCommand = (parts: CommandParts): Command =>
   new Command('serve')
-    .description('Run the gateway until told to stop; running requests are let end.')
+    .description('Run the gateway until told to stop; running requests may finish first.')
     .option('-c, --config <file>', 'its settings', 'cortex.toml')
     .addHelpText('after', '\nExample:\n  cortex serve --config /etc/cortex/cortex.toml')
     .action((options: ServeOptions) => serve(parts, options));

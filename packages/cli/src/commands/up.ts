@@ -11,6 +11,7 @@ import type { BundledModel } from '../bundled-model.ts';
 import { AnswerWriter } from '../chat/answer-writer.ts';
 import { Conversation } from '../chat/conversation.ts';
 import type { CommandParts } from '../command-parts.ts';
+import { repeatableOption } from '../repeatable-option.ts';
 import { durationText } from '../terminal/quantities.ts';
 import { curlExample } from '../up/curl-example.ts';
 import { lookAtNeuron, untilActivated } from '../up/local-neuron.ts';
@@ -117,7 +118,7 @@ const serve = async ({ parts, config, logs, supervisor, asked }: Running): Promi
     logs.open();
     if (!asked.aborted) await once(asked, 'abort');
   } finally {
-    out.line('Ending; running requests are let end. Ctrl-C again ends them too.');
+    out.line('Ending; running requests may finish first. Ctrl-C again ends them at once.');
     await gateway.close();
   }
 };
@@ -146,8 +147,6 @@ const run = async (parts: CommandParts, config: UpConfig): Promise<void> => {
 
 const up = async (parts: CommandParts, flags: UpFlags): Promise<void> => run(parts, await readUpConfig(flags, parts));
 
-const collect = (value: string, earlier: readonly string[]): readonly string[] => [...earlier, value];
-
 const portNumber = (text: string): number => {
   if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return Number(text);
   throw new InvalidArgumentError('expected a port, 0 to 65535');
@@ -166,8 +165,8 @@ likewise. Models are loaded when they are first asked for, or at once with
 export const upCommand = (parts: CommandParts): Command =>
   new Command('up')
     .description('Run a gateway and a neuron here; a neuron that dies is started again.')
-    .option('-m, --model-dir <dir>', 'look for models here too (repeatable)', collect, [])
-    .option('-l, --load <id>', 'load this model at start (repeatable)', collect, [])
+    .addOption(repeatableOption('-m, --model-dir <dir>', 'look for models here too'))
+    .addOption(repeatableOption('-l, --load <id>', 'load this model at start'))
     .option('--host <address>', 'the gateway listens here (default: 127.0.0.1, this machine alone)')
     .option('-p, --port <port>', 'the gateway (default: 31313)', portNumber)
     .option('--metrics-port <port>', 'its metrics (default: 31314)', portNumber)

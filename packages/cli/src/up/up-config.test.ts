@@ -21,7 +21,7 @@ const neuron = (name: string, port: number): string =>
 
 /** In a home without models, and a working directory without settings. */
 const read = (flags: Partial<UpFlags> = {}, env: Readonly<Record<string, string>> = {}): Promise<UpConfig> =>
-  readUpConfig({ modelDir: [], load: [], ...flags }, { env, homeDir: dir });
+  readUpConfig(flags, { env, homeDir: dir });
 
 describe('what cortex up runs', () => {
   it('without a word keeps to this machine and shows the bundled model', async () => {

@@ -8,8 +8,8 @@ import type { GatewayConfig } from '@cortex/gateway';
 import { bundledModelAbsence, findBundledModel, type BundledModel } from '../bundled-model.ts';
 
 export interface UpFlags {
-  readonly modelDir: readonly string[];
-  readonly load: readonly string[];
+  readonly modelDir?: readonly string[];
+  readonly load?: readonly string[];
   readonly host?: string;
   readonly port?: number;
   readonly metricsPort?: number;
@@ -66,8 +66,8 @@ const readNeuron = async (flags: UpFlags, { env, homeDir }: Surroundings, more: 
     env: file === null ? { NEURON_HOST: '127.0.0.1', ...env } : env,
     homeDir,
     flags: portOverride(flags.neuronPort),
-    modelDirs: [...flags.modelDir, ...(more === null ? [] : [more.modelDir])],
-    load: [...flags.load, ...(more === null ? [] : [more.id])],
+    modelDirs: [...(flags.modelDir ?? []), ...(more === null ? [] : [more.modelDir])],
+    load: [...(flags.load ?? []), ...(more === null ? [] : [more.id])],
   });
   return { config, hasFile: file !== null };
 };
