@@ -8,6 +8,7 @@ const read = (path: string): string => readFileSync(new URL(`../../../deploy/${p
 interface Dashboard {
   readonly panels: readonly {
     readonly id: number;
+    readonly type: string;
     readonly title: string;
     readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
     readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[];
@@ -84,6 +85,13 @@ describe('the dashboard', () => {
       const known = kept.length > 0 ? kept : ['node', 'device'];
       for (const label of shown) expect(known, panel.title).toContain(label);
     }
+  });
+
+  it('shows nothing failed, running or waiting as 0, where such a series has not begun', () => {
+    const late = /cortex_(request_errors_total|model_in_flight|model_queue_depth)/;
+    const stats = targets.filter(({ panel, expr }) => panel.type === 'stat' && late.test(expr));
+    expect(stats).toHaveLength(3);
+    for (const { expr, panel } of stats) expect(expr, panel.title).toContain('or vector(0)');
   });
 
   it('lays its panels beside each other, none over another', () => {
