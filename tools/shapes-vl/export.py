@@ -11,6 +11,7 @@ import tokenizer as words
 from scenes import MAX_AREA, MIN_AREA
 
 HERE = Path(__file__).resolve().parent
+WEIGHTS = "model.safetensors"
 
 
 def write_json(path, value):
@@ -46,6 +47,7 @@ def export(run, folder):
     ends = [tokenizer.token_to_id(t) for t in (words.END_OF_TURN, words.END_OF_TEXT)]
     model.config.architectures = ["Qwen3_5ForConditionalGeneration"]
     model.to(torch.bfloat16).save_pretrained(folder)
+    (folder / WEIGHTS).chmod(0o644)  # written for their owner alone, but a server is somebody else
     config = json.loads((folder / "config.json").read_text())
     config["text_config"].update(partial_rotary_factor=.5, full_attention_interval=4, attn_output_gate=True, mamba_ssm_dtype="float32")
     config["vision_config"]["deepstack_visual_indexes"] = []

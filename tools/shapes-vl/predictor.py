@@ -18,6 +18,7 @@ from torch import nn
 import network
 import tokenizer
 from batches import chat_batch
+from export import WEIGHTS
 from run import Run, add_arguments
 from train import MODEL
 
@@ -124,9 +125,10 @@ class Trainer(Run):
     def write(self):
         """Into the model's folder, in bf16, beside what is there."""
         folder = Path(self.args.model)
-        tensors = {k: v for k, v in load_file(folder / "model.safetensors").items() if not k.startswith("mtp.")}
+        tensors = {k: v for k, v in load_file(folder / WEIGHTS).items() if not k.startswith("mtp.")}
         tensors |= {f"mtp.{k}": v.to(torch.bfloat16).contiguous() for k, v in self.predictor.state_dict().items()}
-        save_file(tensors, folder / "model.safetensors", metadata=dict(format="pt"))
+        save_file(tensors, folder / WEIGHTS, metadata=dict(format="pt"))
+        (folder / WEIGHTS).chmod(0o644)
         config = json.loads((folder / "config.json").read_text())
         config["text_config"] |= dict(mtp_num_hidden_layers=1, mtp_use_dedicated_embeddings=False)
         (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n")
