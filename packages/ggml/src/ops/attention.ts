@@ -65,8 +65,8 @@ export const rope = (ctx: Context, x: Tensor, positions: Tensor, options: RopeOp
 const precisionF32 = 10;
 
 /**
- * softmax(scale · q kᵀ + mask) v: q f32 [headDim, n, nHead, b], k and v [headDim, nKv, nHeadKv, b], mask f16 [nKv, n]
- * or none → f32 [headDim, nHead, n, b].
+ * softmax(scale · q kᵀ + mask) v: q f32 [headDim, n, nHead, b], k and v [headDim, nKv, nHeadKv, b], mask f16
+ * [nKv, n, 1, 1 or b] or none → f32 [headDim, nHead, n, b].
  */
 export const flashAttention = (
   ctx: Context,
@@ -82,6 +82,7 @@ export const flashAttention = (
     requireType(op, mask, tensorTypes.f16);
     requireContiguous(op, mask);
     require(mask.ne[0] === k.ne[1] && mask.ne[1] >= q.ne[1], op, 'the mask is not [keys, queries]', mask, k, q);
+    require(q.ne[2] % mask.ne[2] === 0 && q.ne[3] % mask.ne[3] === 0, op, 'the mask does not repeat', mask, q);
   }
   ctx.claim();
   const { native } = ctx;

@@ -25,17 +25,24 @@ export type LayerCacheTensors =
   /** [convLength, nSlots], [stateLength, nSlots] */
   | { readonly kind: 'recurrent'; readonly conv: Tensor; readonly state: Tensor };
 
-/** Where one sequence of a batch keeps its past. */
+/** Where one sequence of a batch keeps its recurrent state. */
 export interface BatchRow {
   /** Row of the recurrent caches. */
   readonly slot: number;
   /** Row that the state behind this step goes to: another where the step may have to be taken back. */
   readonly slotAfter: number;
-  /** First cell of its part of the KV cache. */
+}
+
+/** Neighbours in a batch that attend in one operation: their parts of the KV cache begin at equal distances. */
+export interface AttendedRows {
+  readonly nRows: number;
+  /** First cell of the first one's part. */
   readonly firstCell: number;
-  /** Cells that it looks at, those of this step included. */
+  /** Cells from the beginning of one part to that of the next. */
+  readonly stride: number;
+  /** Cells that each looks at, those of this step included. */
   readonly nCells: number;
-  /** f16 [nCells, nTokens]: 0 where a token may look, -inf elsewhere. */
+  /** f16 [nCells, nTokens, 1, nRows]: 0 where a token may look, -inf elsewhere. */
   readonly mask: Tensor;
 }
 
@@ -43,6 +50,8 @@ export interface BatchRow {
 export interface TextBatch {
   readonly nTokens: number;
   readonly rows: readonly BatchRow[];
+  /** The same sequences, in their order. */
+  readonly attended: readonly AttendedRows[];
   /** i32 [n] */
   readonly ids: Tensor;
   /** i32 [n · positionAxes]; four axes lie as blocks t, h, w, – */

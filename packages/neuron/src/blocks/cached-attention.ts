@@ -3,7 +3,7 @@
  * keys and values are written to the cache first, then read back with the past.
  */
 import { ops, rowBytes, type Tensor } from '@cortex/ggml';
-import type { BatchRow, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
+import type { AttendedRows, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
 
 export interface HeadShape {
   readonly headDim: number;
@@ -14,14 +14,15 @@ export interface HeadShape {
 const store = ({ ctx, graph }: GraphBuild, cache: Tensor, rows: Tensor, cells: Tensor): void =>
   graph.expand(ops.setRows(ctx, cache, rows, cells));
 
-/** The cells of one sequence as heads: [headDim, nCells, nHeadsKv]. */
-const cached = ({ ctx }: GraphBuild, cache: Tensor, row: BatchRow, { headDim, nHeadsKv }: HeadShape): Tensor =>
+/** The sequences' cells as heads: [headDim, nCells, nHeadsKv, nRows]. */
+const cached = ({ ctx }: GraphBuild, cache: Tensor, run: AttendedRows, { headDim, nHeadsKv }: HeadShape): Tensor =>
   ops.permute(
     ctx,
-    ops.view(ctx, cache, [headDim, nHeadsKv, row.nCells], {
+    ops.view(ctx, cache, [headDim, nHeadsKv, run.nCells, run.nRows], {
       nb1: rowBytes(cache.type, headDim),
       nb2: cache.nb[1],
-      offset: row.firstCell * cache.nb[1],
+      nb3: run.stride * cache.nb[1],
+      offset: run.firstCell * cache.nb[1],
     }),
     [0, 2, 1, 3],
   );
@@ -58,20 +59,24 @@ export const attendCached = (
   if (cache.kind !== 'attention') throw new Error('an attention layer was given a recurrent cache');
   const { ctx } = build;
   const { headDim, nHeads } = shape;
-  const outputs = batch.rows.map((row, b) => {
-    const own = ops.view(ctx, q, [headDim, nHeads, batch.nTokens], {
+  let firstColumn = 0;
+  const outputs = batch.attended.map((run) => {
+    const own = ops.view(ctx, q, [headDim, nHeads, batch.nTokens, run.nRows], {
       nb1: q.nb[1],
       nb2: q.nb[2],
-      offset: b * batch.nTokens * q.nb[2],
+      nb3: batch.nTokens * q.nb[2],
+      offset: firstColumn * q.nb[2],
     });
+    const nColumns = batch.nTokens * run.nRows;
+    firstColumn += nColumns;
     const attended = ops.flashAttention(ctx, {
-      q: ops.permute(ctx, own, [0, 2, 1, 3]), // [headDim, nTokens, nHeads]
-      k: cached(build, cache.keys, row, shape),
-      v: cached(build, cache.values, row, shape),
-      mask: row.mask,
+      q: ops.permute(ctx, own, [0, 2, 1, 3]), // [headDim, nTokens, nHeads, nRows]
+      k: cached(build, cache.keys, run, shape),
+      v: cached(build, cache.values, run, shape),
+      mask: run.mask,
       scale: 1 / Math.sqrt(headDim),
-    }); // [headDim, nHeads, nTokens]
-    return ops.reshape(ctx, attended, headDim * nHeads, batch.nTokens);
+    }); // [headDim, nHeads, nTokens, nRows]
+    return ops.reshape(ctx, attended, headDim * nHeads, nColumns);
   });
   return joined(build, outputs);
 };

@@ -205,8 +205,11 @@ export class CausalModel implements DeviceModel {
       if (rows.length > 1) this.#settle(own);
       return { sequence: own, from: own.nPast - own.behind.length, ids: Int32Array.of(...own.behind, id) };
     });
-    // In order of slots, states that lie side by side are used where they lie.
-    const order = inputs.map((_, i) => i).toSorted((a, b) => slotOf(inputs, a) - slotOf(inputs, b));
+    // States that lie side by side are used where they lie; without any, cells at equal distances are attended at once.
+    const placeOf = ({ sequence }: StepRowInput): number =>
+      this.#parts.stateBytes > 0 ? sequence.slot : sequence.extent.start;
+    const places = inputs.map(placeOf);
+    const order = places.map((_, i) => i).toSorted((a, b) => (places[a] ?? 0) - (places[b] ?? 0));
     const sorted = order.flatMap((i) => inputs[i] ?? []);
     const logits = this.#run(sorted, this.#sharedPositions(sorted), [], 1, 'last');
     if (order.every((from, to) => from === to)) return logits;
@@ -330,7 +333,12 @@ export class CausalModel implements DeviceModel {
     rows.forEach(({ sequence, from, ids: own }, b) => {
       ids.set(own, b * nTokens);
       fillCells(cells, b * nTokens, sequence.extent.start + from, nTokens);
-      step.masks[b]?.write(causalMask(shape.rows[b]?.nCells ?? 0, nTokens, from));
+    });
+    let firstRow = 0;
+    step.runs.forEach(({ nRows, nCells }, i) => {
+      const offsets = rows.slice(firstRow, firstRow + nRows).map(({ from }) => from);
+      step.masks[i]?.write(causalMask(nCells, nTokens, offsets));
+      firstRow += nRows;
     });
     step.ids.write(ids);
     step.cells.write(cells);
@@ -377,8 +385,6 @@ export class CausalModel implements DeviceModel {
     this.#parts.weights[Symbol.dispose]();
   }
 }
-
-const slotOf = (rows: readonly StepRowInput[], i: number): number => rows[i]?.sequence.slot ?? 0;
 
 const ownSequence = (sequence: ModelSequence): Sequence => {
   if (sequence instanceof Sequence) return sequence;

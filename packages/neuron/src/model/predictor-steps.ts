@@ -51,9 +51,10 @@ export class PredictorStep implements Disposable {
     this.mask = ctx.tensor(tensorTypes.f16, [shape.nCells, 1]).named('mask').asInput();
     this.graph = ctx.graph();
     const build: GraphBuild = { ctx, graph: this.graph, ...parts };
-    const row = { slot: 0, slotAfter: 0, ...shape, mask: this.mask };
+    const row = { slot: 0, slotAfter: 0 };
+    const attended = [{ nRows: 1, ...shape, stride: shape.nCells, mask: this.mask }];
     const { id: ids, positions, cell: cells, before } = this;
-    const batch = { nTokens: 1, rows: [row], ids, positions, cells, splices: [], outputs: null, before };
+    const batch = { nTokens: 1, rows: [row], attended, ids, positions, cells, splices: [], outputs: null, before };
     this.hidden = predictor.buildNext(build, batch).named('hidden').asOutput();
     this.next = ops.argmax(ctx, model.buildHead(build, this.hidden)).named('next').asOutput();
     this.graph.expand(this.next);
@@ -124,7 +125,7 @@ export class PredictorSteps implements Disposable {
     step.before.write(hidden);
     step.positions.write(positions);
     step.cell.write(cell);
-    const mask = causalMask(step.mask.ne[0], 1, index);
+    const mask = causalMask(step.mask.ne[0], 1, [index]);
     // Nothing is foretold by the first token, before which there was none.
     mask.fill(f16NegativeInfinity, 0, 1);
     step.mask.write(mask);

@@ -7,10 +7,18 @@ const f16Zero = 0;
 /** Cells looked at, rounded up so that a graph serves many steps and kernels get full tiles. */
 export const roundUp = (n: number, multiple: number): number => Math.ceil(n / multiple) * multiple;
 
-/** f16 [nCells, nTokens]: token j, the one at offset + j, looks at cells 0 .. offset + j of its sequence. */
-export const causalMask = (nCells: number, nTokens: number, offset: number): Uint16Array => {
-  const mask = new Uint16Array(nCells * nTokens).fill(f16NegativeInfinity);
-  for (let j = 0; j < nTokens; j++) mask.fill(f16Zero, j * nCells, j * nCells + Math.min(offset + j + 1, nCells));
+/**
+ * f16 [nCells, nTokens, 1, offsets]: token j of a sequence, the one at its offset + j, looks at the sequence's cells
+ * 0 .. offset + j.
+ */
+export const causalMask = (nCells: number, nTokens: number, offsets: readonly number[]): Uint16Array => {
+  const mask = new Uint16Array(nCells * nTokens * offsets.length).fill(f16NegativeInfinity);
+  offsets.forEach((offset, b) => {
+    for (let j = 0; j < nTokens; j++) {
+      const first = (b * nTokens + j) * nCells;
+      mask.fill(f16Zero, first, first + Math.min(offset + j + 1, nCells));
+    }
+  });
   return mask;
 };
 

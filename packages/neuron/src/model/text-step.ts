@@ -5,6 +5,7 @@
  */
 import { Context, ops, tensorTypes, type Graph, type GraphAllocator, type Native, type Tensor } from '@cortex/ggml';
 import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
+import { attentionRuns, type AttentionRun } from './attention-runs.ts';
 
 export interface StepRow {
   readonly slot: number;
@@ -39,6 +40,8 @@ export class TextStep implements Disposable {
   readonly ids: Tensor;
   readonly positions: Tensor;
   readonly cells: Tensor;
+  /** Sequences that attend together, in the order of the rows, and a mask for each run: see `AttendedRows`. */
+  readonly runs: readonly AttentionRun[];
   readonly masks: readonly Tensor[];
   /** Null unless some columns are wanted. */
   readonly outputs: Tensor | null;
@@ -70,8 +73,9 @@ export class TextStep implements Disposable {
       .named('positions')
       .asInput();
     this.cells = ctx.tensor(tensorTypes.i64, [n]).named('cells').asInput();
-    this.masks = shape.rows.map((row, b) =>
-      ctx.tensor(tensorTypes.f16, [row.nCells, shape.nTokens]).named(`mask-${b}`).asInput(),
+    this.runs = attentionRuns(shape.rows, nCellsOf(parts.caches));
+    this.masks = this.runs.map(({ nRows, nCells }, i) =>
+      ctx.tensor(tensorTypes.f16, [nCells, shape.nTokens, 1, nRows]).named(`mask-${i}`).asInput(),
     );
     const isFollowed = model.predictor !== null;
     this.outputs =
@@ -96,7 +100,8 @@ export class TextStep implements Disposable {
   #batch({ nTokens, rows, splices }: StepShape): TextBatch {
     return {
       nTokens,
-      rows: rows.map((row, b) => ({ ...row, mask: at(this.masks, b) })),
+      rows,
+      attended: this.runs.map((run, i) => ({ ...run, mask: at(this.masks, i) })),
       ids: this.ids,
       positions: this.positions,
       cells: this.cells,
@@ -124,6 +129,10 @@ export class TextStep implements Disposable {
     this.#ctx[Symbol.dispose]();
   }
 }
+
+/** Infinite without attention. */
+const nCellsOf = (caches: readonly LayerCacheTensors[]): number =>
+  caches.find((cache) => cache.kind === 'attention')?.keys.ne[1] ?? Infinity;
 
 const at = <T>(items: readonly T[], i: number): T => {
   const item = items[i];

@@ -7,12 +7,27 @@ import type { Random } from './random.ts';
 
 /** Lists this short are put in order by insertion. */
 const insertionLimit = 16;
+/** Lists this long are first divided by the leading bits of their weights. */
+const bucketLimit = 2048;
+/** Buckets for weights that halve; a double's exponent and four further bits tell them apart. */
+const bucketsPerHalving = 16;
+/** High word of a double of 1, and where those bits begin in it. */
+const highWordOfOne = 0x3ff00000;
+const bucketShift = 16;
+const nBuckets = 1024 * bucketsPerHalving;
+
+/** Of the i-th of some weights, given as words (the lower one first): the heaviest are in the first bucket. */
+const bucketOf = (words: Int32Array, i: number): number => {
+  const below = (highWordOfOne - (words[2 * i + 1] ?? 0)) >> bucketShift;
+  return below < 0 ? 0 : below < nBuckets ? below : nBuckets - 1;
+};
 
 export class Candidates {
   /** The first `length` of each hold the list. */
   ids = new Int32Array(256);
   weights = new Float64Array(256);
   length = 0;
+  readonly #buckets = { counts: new Int32Array(nBuckets), sums: new Float64Array(nBuckets) };
 
   /** Makes room for n entries; the content is lost. */
   reserve(n: number): void {
@@ -48,12 +63,12 @@ export class Candidates {
 
   /**
    * Keeps the shortest prefix, in order, that holds `nMax` entries or weighs at least `weightMin`; never none.
-   * The entries kept are left in no particular order.
+   * The entries kept are left in no particular order, those dropped behind them: with `length` set back all are there.
+   * Returns what the prefix weighs.
    */
-  keepPrefix(nMax: number, weightMin: number): void {
-    let low = 0;
-    let high = this.length;
-    let weightBefore = 0;
+  keepPrefix(nMax: number, weightMin: number): number {
+    let { low, high, weightBefore } =
+      this.length > bucketLimit ? this.#narrowed(nMax, weightMin) : { low: 0, high: this.length, weightBefore: 0 };
     while (high - low > insertionLimit) {
       const pivot = this.#partition(low, high);
       let weight = weightBefore;
@@ -66,7 +81,7 @@ export class Candidates {
       weightBefore = weight + (this.weights[pivot] ?? 0);
       if (low >= nMax || weightBefore >= weightMin) {
         this.length = low;
-        return;
+        return weightBefore;
       }
     }
     this.#insertionSort(low, high);
@@ -75,6 +90,41 @@ export class Candidates {
       if (low >= nMax || weightBefore >= weightMin) break;
     }
     this.length = low;
+    return weightBefore;
+  }
+
+  /** Divides a long list so that the prefix ends within [low, high): what is before is in it, what is behind is not. */
+  #narrowed(nMax: number, weightMin: number): { low: number; high: number; weightBefore: number } {
+    const { counts, sums } = this.#buckets;
+    counts.fill(0);
+    sums.fill(0);
+    const words = new Int32Array(this.weights.buffer);
+    for (let i = 0; i < this.length; i++) {
+      const bucket = bucketOf(words, i);
+      counts[bucket] = (counts[bucket] ?? 0) + 1;
+      sums[bucket] = (sums[bucket] ?? 0) + (this.weights[i] ?? 0);
+    }
+    let last = 0;
+    let n = 0;
+    let weightBefore = 0;
+    while (last < nBuckets) {
+      const [count, sum] = [counts[last] ?? 0, sums[last] ?? 0];
+      if (n + count >= nMax || (count > 0 && weightBefore + sum >= weightMin)) break;
+      n += count;
+      weightBefore += sum;
+      last += 1;
+    }
+    const low = this.#moveBuckets(words, 0, last - 1);
+    return { low, high: this.#moveBuckets(words, low, last), weightBefore };
+  }
+
+  /** Puts the entries from `low` on that are in buckets up to `last` in front of the others; answers where these begin. */
+  #moveBuckets(words: Int32Array, low: number, last: number): number {
+    let place = low;
+    for (let i = low; i < this.length; i++) {
+      if (bucketOf(words, i) <= last) this.#swap(i, place++);
+    }
+    return place;
   }
 
   /** One id, each with the probability its weight is of the whole. -1 from an empty list. */

@@ -37,6 +37,9 @@ function select(logits: Float32Array, nVocab: number, selection: Selection): Map
   return new Map(entries.filter(([, weight]) => weight > 0));
 }
 
+/** Three waves that never meet again. */
+const noise = (id: number): number => Math.sin(id * 12.9898) + Math.sin(id * 78.233) + Math.sin(id * 37.719);
+
 const sortedIds = (map: Map<number, number>) => [...map.keys()].sort((a, b) => a - b);
 
 const logitsArbitrary = fc.oneof(
@@ -76,6 +79,21 @@ describe('selectCandidates', () => {
     for (const topP of [1, 0.9]) {
       const selection = { ...open, topK: 2000, topP };
       expect(sortedIds(select(logits, 5000, selection))).toEqual(sortedIds(naive(logits, 5000, selection).kept));
+    }
+  });
+
+  it('keeps the same of long rows, peaked and flat', () => {
+    const n = 20_000;
+    for (const spread of [0.3, 2, 9]) {
+      const logits = Float32Array.from({ length: n }, (_, id) => Math.fround(noise(id) * spread));
+      for (const topP of [0.5, 0.95, 0.999]) {
+        for (const temperature of [0.6, 1.3]) {
+          const selection = { ...open, topP, temperature };
+          const expected = naive(logits, n, selection);
+          expect(expected.margin).toBeGreaterThan(1e-10);
+          expect(sortedIds(select(logits, n, selection))).toEqual(sortedIds(expected.kept));
+        }
+      }
     }
   });
 
