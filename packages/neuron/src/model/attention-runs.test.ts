@@ -3,6 +3,8 @@ import { attentionRuns, type CellRow } from './attention-runs.ts';
 
 const rowsAt = (firstCells: readonly number[], nCells = 256): readonly CellRow[] =>
   firstCells.map((firstCell) => ({ firstCell, nCells }));
+const rowsOf = (nCells: readonly number[]): readonly CellRow[] =>
+  nCells.map((n, i) => ({ firstCell: i * 4096, nCells: n }));
 const shapeOf = (rows: readonly CellRow[], nCellsInCache = 65_536): readonly string[] =>
   attentionRuns(rows, nCellsInCache).map(
     (run) => `${run.nRows} from ${run.firstCell} every ${run.stride}: ${run.nCells}`,
@@ -25,11 +27,9 @@ describe('sequences that attend together', () => {
 
   it('look at as many cells as the longest, unless that is far more than they need', () => {
     const [short, long] = [256, 1024];
-    const rows = (nCells: readonly number[]): readonly CellRow[] =>
-      nCells.map((n, i) => ({ firstCell: i * 4096, nCells: n }));
-    expect(shapeOf(rows([short, long]))).toEqual(['2 from 0 every 4096: 1024']);
-    expect(shapeOf(rows([long, short, short]))).toEqual(['3 from 0 every 4096: 1024']);
-    expect(shapeOf(rows([short, 4096]))).toEqual(['1 from 0 every 256: 256', '1 from 4096 every 4096: 4096']);
+    expect(shapeOf(rowsOf([short, long]))).toEqual(['2 from 0 every 4096: 1024']);
+    expect(shapeOf(rowsOf([long, short, short]))).toEqual(['3 from 0 every 4096: 1024']);
+    expect(shapeOf(rowsOf([short, 4096]))).toEqual(['1 from 0 every 256: 256', '1 from 4096 every 4096: 4096']);
   });
 
   it('look at nothing behind the last cell', () => {
