@@ -38,6 +38,17 @@ beforeAll(async () => {
 });
 afterAll(() => engine.harness.close(0));
 
+/** A greeting, answered with thinking. */
+const askThinking = async (more: object): Promise<Awaited<ReturnType<typeof collect>>> => {
+  const body = {
+    model,
+    messages: [{ role: 'user', content: 'Hi' }],
+    chat_template_kwargs: { enable_thinking: true },
+  };
+  const request = chatRequestSchema.parse({ ...body, temperature: 0, max_tokens: 24, ...more });
+  return collect(engine.harness.chat(request, newContext()));
+};
+
 describe('the ggml engine', () => {
   it('names its library, its backends and its devices', () => {
     expect(engine.ggml.version).toMatch(/^\d+\.\d+\.\d+$/);
@@ -76,4 +87,16 @@ describe('the ggml engine', () => {
       expect(usage.completion_tokens).toBe(values.length);
     },
   );
+
+  it('thinks as long as it may, and then answers', async () => {
+    const free = await askThinking({});
+    // Alone, it would think to the end.
+    expect(free.text).toEqual([]);
+    for (const budget of [0, 5]) {
+      const { reasoning, text, usage } = await askThinking({ thinking_budget_tokens: budget });
+      expect(free.reasoning[0]?.startsWith(reasoning[0] ?? '')).toBe(true);
+      expect(usage.completion_tokens_details?.reasoning_tokens).toBe(budget);
+      expect(text[0]).toMatch(/./);
+    }
+  });
 });
