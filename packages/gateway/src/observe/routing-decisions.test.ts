@@ -13,7 +13,7 @@ const explanation = (candidates: readonly Candidate[]): RouteExplanation => ({
 });
 
 describe('wording of routing decisions', () => {
-  it('takes at most a hundredth of the time', () => {
+  it('takes at most three thousandths of the time', () => {
     let nowMs = 0;
     let nWorded = 0;
     const decisions = new RoutingDecisions(() => nowMs);
@@ -26,8 +26,8 @@ describe('wording of routing decisions', () => {
       nowMs += 1;
     }
     const savedMs = 100;
-    expect(nWorded * 2).toBeLessThanOrEqual(savedMs + nowMs * 0.011);
-    expect(nWorded).toBeGreaterThan(90);
+    expect(nWorded * 2).toBeLessThanOrEqual(savedMs + nowMs * 0.0033);
+    expect(nWorded).toBeGreaterThan(55);
   });
 
   it('is not wanting in a burst after a quiet time', () => {
@@ -42,7 +42,7 @@ describe('wording of routing decisions', () => {
       ).filter((worded) => worded !== null).length;
     expect(burst()).toBe(51);
     expect(burst()).toBe(0);
-    nowMs += 20_000;
+    nowMs += 40_000;
     expect(burst()).toBe(51);
   });
 

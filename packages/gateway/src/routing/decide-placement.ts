@@ -43,11 +43,15 @@ const placeInput = (context: PlacementContext, demand: Demand): PlaceInput => ({
   eviction: context.eviction,
 });
 
-/** Every node's answer to the demand, in the order of the configuration. */
-export const judgeSites = (context: PlacementContext, demand: Demand): readonly Site[] => {
+/** What a node answers to the demand. */
+export const siteJudge = (context: PlacementContext, demand: Demand): ((node: NodeView) => Site) => {
   const input = placeInput(context, demand);
-  return [...context.topology.nodes.values()].map((node) => judgeSite(node, input));
+  return (node) => judgeSite(node, input);
 };
+
+/** Every node's answer, in the order of the configuration. */
+export const judgeSites = (context: PlacementContext, demand: Demand): readonly Site[] =>
+  Array.from(context.topology.nodes.values(), siteJudge(context, demand));
 
 export const decidePlacement = (
   context: PlacementContext,

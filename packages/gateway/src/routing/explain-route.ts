@@ -1,8 +1,7 @@
 /** The decision of a request in words: the same deciders over the same view, and nothing done. */
 import type { Candidate, CortexError, RouteExplanation } from '@cortex/core';
-import { decidePlacement, judgeSites, type Demand, type PlacementContext } from './decide-placement.ts';
+import { decidePlacement, siteJudge, type Demand, type PlacementContext } from './decide-placement.ts';
 import { describeVerdict, judge, pickNode, type Pick, type PickInput } from './pick-node.ts';
-import type { Site } from './place-model.ts';
 import type { NodeView } from './topology.ts';
 
 type Explained = Omit<RouteExplanation, 'model' | 'resolvedModel' | 'candidates'>;
@@ -22,8 +21,8 @@ export const explainUnknown = (model: string, error: CortexError): RouteExplanat
   candidates: [],
 });
 
-const explainPlacement = (context: PlacementContext, demand: Demand, sites: readonly Site[]): Explained => {
-  const placement = decidePlacement(context, demand, sites);
+const explainPlacement = (context: PlacementContext, demand: Demand): Explained => {
+  const placement = decidePlacement(context, demand);
   const nothing = { chosen: null, evictions: [], error: null };
   if (placement.kind === 'wait') return { ...nothing, action: 'wait' };
   if (placement.kind === 'refuse') return refused(placement.error);
@@ -39,8 +38,8 @@ const explainPlacement = (context: PlacementContext, demand: Demand, sites: read
   };
 };
 
-const explainPick = (pick: Pick, context: PlacementContext, demand: Demand, sites: readonly Site[]): Explained => {
-  if (pick.kind === 'absent') return explainPlacement(context, demand, sites);
+const explainPick = (pick: Pick, context: PlacementContext, demand: Demand): Explained => {
+  if (pick.kind === 'absent') return explainPlacement(context, demand);
   const nothing = { evictions: [], error: null };
   return pick.kind === 'chosen'
     ? { ...nothing, action: 'forward', chosen: pick.entry.node.name }
@@ -56,24 +55,27 @@ export const explainRoute = (
 ): RouteExplanation => {
   const { topology, eviction } = context;
   const input: PickInput = { ...demand, nowMs: eviction.nowMs };
-  const sites = judgeSites(context, demand);
   const pick = pickNode(topology.byModel.get(demand.modelId) ?? [], input);
-  const explained = refusal === null ? explainPick(pick, context, demand, sites) : refused(refusal);
+  const explained = refusal === null ? explainPick(pick, context, demand) : refused(refusal);
 
-  const candidate = (node: NodeView, site: Site | undefined): Candidate => {
+  // Of a node that has it loaded, nobody asks whether it could load it.
+  const siteOf = siteJudge(context, demand);
+
+  const candidate = (node: NodeView): Candidate => {
     const entry = node.models.get(demand.modelId);
     const isLoaded = entry?.status === 'loaded' && entry.operation === null;
     const verdict = entry === undefined || !isLoaded ? null : judge(entry, input);
-    const able = verdict === null ? pick.kind === 'absent' && site?.kind === 'place' : verdict === 'eligible';
+    const site = verdict === null ? siteOf(node) : null;
+    const able = site === null ? verdict === 'eligible' : pick.kind === 'absent' && site.kind === 'place';
     return {
       node: node.name,
       verdict: node.name === explained.chosen ? 'chosen' : able ? 'eligible' : 'rejected',
       reason:
         entry !== undefined && verdict !== null
           ? describeVerdict(entry, verdict, input)
-          : `model not loaded; ${site?.reason ?? 'no such node'}`,
+          : `model not loaded; ${site?.reason ?? ''}`,
     };
   };
-  const candidates = [...topology.nodes.values()].map((node, i) => candidate(node, sites[i]));
+  const candidates = Array.from(topology.nodes.values(), candidate);
   return { model, resolvedModel: demand.modelId, ...explained, candidates };
 };
