@@ -2,7 +2,7 @@
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CortexError } from '@cortex/core';
-import { parseGgufHeader, type GgufHeader } from './gguf-header.ts';
+import { ggufHeaderSteps, type GgufHeader, type Steps } from './gguf-header.ts';
 import type { GgufMetadata } from './gguf-metadata.ts';
 
 export const isGguf = (path: string): boolean => path.endsWith('.gguf');
@@ -16,6 +16,14 @@ const headersKept = 2;
 const refuse = (file: string, message: string, cause?: unknown): CortexError =>
   new CortexError('model_load_failed', `${file}: ${message}`, { cause });
 
+/** A list of models is read on the thread that answers requests. */
+const inTurns = async <T>(steps: Steps<T>): Promise<T> => {
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done === true) return step.value;
+    await new Promise(setImmediate);
+  }
+};
+
 const readHeader = async (path: string): Promise<{ readonly stamp: string; readonly header: GgufHeader }> => {
   const file = basename(path);
   await using handle = await open(path, 'r').catch((error: unknown) => {
@@ -28,7 +36,7 @@ const readHeader = async (path: string): Promise<{ readonly stamp: string; reado
     const bytes = new Uint8Array(nWanted);
     const { bytesRead } = await handle.read(bytes, 0, nWanted, 0);
     if (bytesRead < nWanted) throw refuse(file, 'became shorter while it was read');
-    const header = parseGgufHeader(bytes, info.size, file);
+    const header = await inTurns(ggufHeaderSteps(bytes, info.size, file));
     if (!('kind' in header)) return { stamp: `${info.mtimeMs} ${info.size}`, header };
     if (header.nBytes > headerBytesMax)
       throw refuse(file, `its header is larger than the ${headerBytesMax} bytes read`);

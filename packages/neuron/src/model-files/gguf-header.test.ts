@@ -1,7 +1,7 @@
 import { array, assert, integer, nat, property, tuple } from 'fast-check';
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
-import { parseGgufHeader, type GgufHeader } from './gguf-header.ts';
+import { ggufHeaderSteps, type GgufHeader, type MoreNeeded } from './gguf-header.ts';
 import { ggufTypes } from './gguf-metadata.ts';
 
 const u32 = (value: number): Buffer => {
@@ -34,6 +34,11 @@ const headerOf = (
     ...keys,
     ...tensors,
   ]);
+
+const parseGgufHeader = (bytes: Uint8Array, nFileBytes: number, file: string): GgufHeader | MoreNeeded => {
+  const steps = ggufHeaderSteps(bytes, nFileBytes, file);
+  for (let step = steps.next(); ; step = steps.next()) if (step.done === true) return step.value;
+};
 
 const parsed = (bytes: Uint8Array, nFileBytes = bytes.length): GgufHeader => {
   const header = parseGgufHeader(bytes, nFileBytes, 'x.gguf');
@@ -80,6 +85,20 @@ describe('the header of a GGUF file', () => {
       { name: 'w', ne: [8, 2], typeId: 0, offset: dataStart },
       { name: 'b', ne: [8], typeId: 0, offset: dataStart + 64 },
     ]);
+  });
+
+  it('is read in steps where a list is long: others have the thread in between', () => {
+    const n = 100_000;
+    const tokens = key(
+      'tokens',
+      ggufTypes.array,
+      u32(ggufTypes.string),
+      u64(n),
+      ...Array.from({ length: n }, () => text('t')),
+    );
+    const bytes = headerOf([tokens]);
+    expect([...ggufHeaderSteps(bytes, bytes.length, 'x.gguf')].length).toBeGreaterThan(10);
+    expect(parsed(bytes).metadata.nTexts('tokens')).toBe(n);
   });
 
   it('says how much more it needs of a file that has more, and in the end has it', () => {

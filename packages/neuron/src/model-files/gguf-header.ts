@@ -49,6 +49,11 @@ const elementBytes: ReadonlyMap<number, number> = new Map([
   [ggufTypes.f64, 8],
 ]);
 
+/** Work that is done bit by bit, each about a millisecond long. */
+export type Steps<T> = Generator<undefined, T>;
+
+const textsPerStep = 8192;
+
 /** Thrown within this module only. */
 class EndOfBytes extends Error {
   readonly nBytes: number;
@@ -147,7 +152,7 @@ class Cursor {
   }
 
   /** Where each of `n` strings begins and ends: a vocabulary has hundreds of thousands. */
-  spans(n: number): Uint32Array {
+  *spans(n: number): Steps<Uint32Array> {
     // Each has its length before it.
     const end = this.at + n * 8;
     if (end > this.#nFileBytes) this.refuse(`a list of ${n} texts does not fit in the file`);
@@ -158,42 +163,43 @@ class Cursor {
       const start = this.take(length);
       spans[2 * i] = start;
       spans[2 * i + 1] = start + length;
+      if (i % textsPerStep === textsPerStep - 1) yield;
     }
     return spans;
   }
 }
 
-const readArray = (cursor: Cursor, key: string): GgufEntry => {
+function* readArray(cursor: Cursor, key: string): Steps<GgufEntry> {
   const type = cursor.u32();
   const n = cursor.u64(`the length of ${key}`);
-  if (type === ggufTypes.string) return { kind: 'texts', spans: cursor.spans(n) };
+  if (type === ggufTypes.string) return { kind: 'texts', spans: yield* cursor.spans(n) };
   const size = elementBytes.get(type);
   if (size === undefined) return cursor.refuse(`${key} is a list of type ${type}`);
   const start = cursor.take(n * size);
   // A vocabulary has hundreds of thousands of them too.
   return { kind: 'numbers', read: () => Array.from({ length: n }, (_, i) => cursor.scalarAt(type, start + i * size)) };
-};
+}
 
 const textBytesMax = 16 * 2 ** 20;
 
-const readValue = (cursor: Cursor, key: string): GgufEntry => {
+function* readValue(cursor: Cursor, key: string): Steps<GgufEntry> {
   const type = cursor.u32();
   if (type === ggufTypes.string) return { kind: 'text', value: cursor.string(key, textBytesMax) };
-  if (type === ggufTypes.array) return readArray(cursor, key);
+  if (type === ggufTypes.array) return yield* readArray(cursor, key);
   if (!elementBytes.has(type)) return cursor.refuse(`${key} is of type ${type}, which there is not`);
   const value = cursor.scalar(type);
   return type === ggufTypes.bool ? { kind: 'flag', value: value !== 0 } : { kind: 'number', value };
-};
+}
 
-const readMetadata = (cursor: Cursor, nKeys: number): GgufMetadata => {
+function* readMetadata(cursor: Cursor, nKeys: number): Steps<GgufMetadata> {
   const entries = new Map<string, GgufEntry>();
   for (let i = 0; i < nKeys; i++) {
     const key = cursor.string(`the name of key ${i}`, nameBytesMax);
     if (entries.has(key)) cursor.refuse(`the key ${JSON.stringify(key.slice(0, 64))} is there twice`);
-    entries.set(key, readValue(cursor, key.slice(0, 64)));
+    entries.set(key, yield* readValue(cursor, key.slice(0, 64)));
   }
   return new GgufMetadata(cursor.file, cursor.bytes, entries);
-};
+}
 
 const readTensorInfo = (cursor: Cursor, i: number): GgufTensorInfo => {
   const name = cursor.string(`the name of tensor ${i}`, nameBytesMax);
@@ -214,7 +220,7 @@ const alignmentOf = (cursor: Cursor, metadata: GgufMetadata): number => {
   return alignment;
 };
 
-const parse = (cursor: Cursor): GgufHeader => {
+function* parse(cursor: Cursor): Steps<GgufHeader> {
   if (cursor.u32() !== magic) cursor.refuse('is not a GGUF file');
   const version = cursor.u32();
   if (version !== 2 && version !== 3) cursor.refuse(`is of GGUF version ${version}; 2 and 3 are read`);
@@ -222,7 +228,7 @@ const parse = (cursor: Cursor): GgufHeader => {
   const nKeys = cursor.u64('the number of keys');
   if (nTensors > tensorsMax) cursor.refuse(`has ${nTensors} tensors, more than the ${tensorsMax} read`);
   if (nKeys > keysMax) cursor.refuse(`has ${nKeys} keys, more than the ${keysMax} read`);
-  const metadata = readMetadata(cursor, nKeys);
+  const metadata = yield* readMetadata(cursor, nKeys);
   const alignment = alignmentOf(cursor, metadata);
   const infos = Array.from({ length: nTensors }, (_, i) => readTensorInfo(cursor, i));
   const names = new Set(infos.map(({ name }) => name));
@@ -237,17 +243,18 @@ const parse = (cursor: Cursor): GgufHeader => {
     return { ...info, offset: dataStart + info.offset };
   });
   return { metadata, tensors };
-};
+}
 
 /**
+ * In steps, between which others may have the thread.
  * @param bytes The beginning of a file of `nFileBytes`, which `file` names in messages. They are kept.
  * @throws CortexError `model_load_failed` naming the key or tensor at fault.
  */
-export const parseGgufHeader = (bytes: Uint8Array, nFileBytes: number, file: string): GgufHeader | MoreNeeded => {
+export function* ggufHeaderSteps(bytes: Uint8Array, nFileBytes: number, file: string): Steps<GgufHeader | MoreNeeded> {
   try {
-    return parse(new Cursor(file, bytes, nFileBytes));
+    return yield* parse(new Cursor(file, bytes, nFileBytes));
   } catch (error) {
     if (error instanceof EndOfBytes) return { kind: 'more_needed', nBytes: error.nBytes };
     throw error;
   }
-};
+}
