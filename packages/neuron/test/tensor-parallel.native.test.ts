@@ -11,7 +11,7 @@ import { openDevice } from '../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelOptions } from '../src/model/device-model.ts';
 import type { WeightType } from '../src/model/weight-types.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe, type GeneratedModel } from './generated-models.ts';
-import { briefLogits, imageLogits, relativeError, textLogits } from './model-exercise.ts';
+import { briefLogits, idsOf, imageLogits, opened, relativeError, textLogits } from './model-exercise.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 const cpu = openLibrary().devices.find(({ type }) => type === 'cpu')?.index ?? 0;
@@ -51,6 +51,21 @@ const groupOf = (n: number): DeviceHost =>
 
 const errorOf = (got: readonly Float32Array[], wanted: readonly Float32Array[]): number =>
   Math.max(...got.map((values, i) => relativeError(values, wanted[i] ?? new Float32Array(0))));
+
+/** Between steps of other shapes, whose graphs take the place of the predictor's. */
+const guesses = (model: DeviceModel): readonly Float32Array[] => {
+  using sequence = opened(model);
+  model.forward(sequence, idsOf(20, 1), 0, 'last');
+  return [30, 31, 32, 33, 34].map((id) => {
+    const guess = Float32Array.from(model.guess(sequence, id, 4));
+    if (id === 32) {
+      model.draft(sequence, Int32Array.of(4, 5, 6));
+      model.keep(sequence, 2);
+    }
+    model.decode([{ sequence, id }]);
+    return guess;
+  });
+};
 
 describe('a model that devices share', () => {
   let root: string;
@@ -104,6 +119,15 @@ describe('a model that devices share', () => {
       }
     },
   );
+
+  it.each([
+    { name: 'qwen3_5', n: 3, model: tinyQwen35({ ...sizes, vision: false, predictor: true }) },
+    { name: 'qwen3_5_moe', n: 2, model: tinyQwen35Moe({ ...sizes, vision: true, predictor: true }) },
+  ])("guesses as on one, by the predictor's own head: $name over $n", async ({ model, n }) => {
+    const wanted = await answers(1, model, guesses);
+    expect(new Set(wanted.flatMap((guess) => [...guess])).size).toBeGreaterThan(4);
+    expect(await answers(n, model, guesses)).toEqual(wanted);
+  });
 
   it('sees as on one: the tower is on the first', async () => {
     const wanted = await answers(1, hybridMoe, imageLogits);

@@ -118,7 +118,7 @@ export class CausalModel implements DeviceModel {
     this.#predictor =
       predictor === null
         ? null
-        : new PredictorSteps({ arch, predictor, backend, bufferType, caches: caches.layers, weight });
+        : new PredictorSteps({ arch, predictor, backend, bufferType, caches: caches.layers, weight, displacing });
     this.#encoder =
       arch.vision === null || parts.positionTable === null
         ? null

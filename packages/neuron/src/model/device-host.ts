@@ -19,17 +19,10 @@ import { plannedBytes, planLoad, slotsOf, type LoadPlan } from './plan-load.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
 
-/**
- * With its predictor's weights and cache behind those of its layers, where there is one and it is of use. Devices that
- * share a model guess by what was said before only.
- */
-export const archFor = (
-  arch: ArchModel,
-  { draftMax = 0 }: Pick<ModelOptions, 'draftMax'>,
-  nDevices: number,
-): ArchModel => {
+/** With its predictor's weights and cache behind those of its layers, where there is one and it is of use. */
+export const forDrafts = (arch: ArchModel, { draftMax = 0 }: Pick<ModelOptions, 'draftMax'>): ArchModel => {
   const { predictor, weights, caches } = arch;
-  if (predictor === null || draftMax === 0 || nDevices > 1) return { ...arch, predictor: null };
+  if (predictor === null || draftMax === 0) return { ...arch, predictor: null };
   return { ...arch, weights: [...weights, ...predictor.weights], caches: [...caches, predictor.cache] };
 };
 
@@ -59,7 +52,7 @@ class GgmlHost implements DeviceHost {
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
     using checkpoint = await openCheckpoint(options.dir);
     const whole = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
-    const arch = archFor(whole, options, this.#ground.devices.length);
+    const arch = forDrafts(whole, options);
     const plan = planLoad(this.#ground, checkpoint, arch, options);
     const weights = this.#allocate(plan);
     try {

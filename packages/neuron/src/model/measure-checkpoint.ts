@@ -1,7 +1,7 @@
 /** What a checkpoint on disk would need of a device, by the plan that a load makes. Nothing is allocated there. */
 import type { Device } from '@cortex/ggml';
 import { archOf } from '../arch/registry.ts';
-import { archFor } from './device-host.ts';
+import { forDrafts } from './device-host.ts';
 import type { ModelOptions } from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { measureNeeds } from './memory-needs.ts';
@@ -30,7 +30,7 @@ export const measureCheckpoint = async (device: Device, options: MeasureOptions)
   using checkpoint = await openCheckpoint(options.dir);
   const { nSlots, draftMax, nDevices = 1 } = options;
   const whole = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
-  const arch = archFor(whole, options, nDevices);
+  const arch = forDrafts(whole, options);
   const towerSpecs = arch.vision?.weights ?? [];
   const specs = [...arch.weights, ...towerSpecs];
   const plans = planWeights(checkpoint, specs, { wanted: options.weightType, device, nDevices });

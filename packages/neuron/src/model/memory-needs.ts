@@ -131,9 +131,10 @@ class PlacelessModel implements Disposable {
   }
 
   predictorBytes(nCells: number): number {
-    const { arch, device } = this.#parts;
+    const { arch, device, share } = this.#parts;
     if (arch.predictor === null) return 0;
-    using step = new PredictorStep(device.native, arch, arch.predictor, this, { firstCell: 0, nCells });
+    const parts = { weight: this.weight, caches: this.caches, isShared: share !== undefined };
+    using step = new PredictorStep(device.native, arch, arch.predictor, parts, { firstCell: 0, nCells });
     return GraphAllocator.sizeFor(device.native, device.bufferType, step.graph);
   }
 

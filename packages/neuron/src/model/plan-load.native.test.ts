@@ -7,7 +7,7 @@ import { tinyQwen35 } from '../../test/generated-models.ts';
 import { writeCheckpoint } from '../../test/write-checkpoint.ts';
 import { archOf } from '../arch/registry.ts';
 import { openGround } from './compute-ground.ts';
-import { archFor } from './device-host.ts';
+import { forDrafts } from './device-host.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { plannedBytes, planLoad, type LoadPlan } from './plan-load.ts';
 
@@ -45,7 +45,7 @@ describe('a load over devices of unequal memory', () => {
     } as const;
     using ground = openGround([cpu.index, cpu.index], 1);
     using checkpoint = await openCheckpoint(dir);
-    const arch = archFor(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options, 2);
+    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
     const [first, second] = freeBytes;
     return planLoad({ ...ground, devices: [withMemory(first), withMemory(second)] }, checkpoint, arch, options);
   };

@@ -13,6 +13,7 @@ import {
   type Native,
   type Tensor,
 } from '@cortex/ggml';
+import { argmax } from '../sampling/argmax.ts';
 import type { ArchModel, GraphBuild, LayerCacheTensors, Predictor } from '../arch/arch.ts';
 import { cellAlignment } from './memory-plan.ts';
 import type { Sequence } from './sequence.ts';
@@ -24,7 +25,7 @@ export interface PredictorShape {
   readonly nCells: number;
 }
 
-type Parts = Pick<GraphBuild, 'weight' | 'caches'>;
+type Parts = Pick<GraphBuild, 'weight' | 'caches'> & { readonly isShared: boolean };
 
 /** One token as a graph. */
 export class PredictorStep implements Disposable {
@@ -35,12 +36,18 @@ export class PredictorStep implements Disposable {
   readonly mask: Tensor;
   /** [hidden, 1] */
   readonly hidden: Tensor;
-  /** i32 [1]: the likeliest token. */
+  /** i32 [1]: the likeliest token; of a group of devices, each of which has some of them, its logits [nVocab, 1]. */
   readonly next: Tensor;
   readonly graph: Graph;
   readonly #ctx: Context;
 
-  constructor(native: Native, model: ArchModel, predictor: Predictor, parts: Parts, shape: PredictorShape) {
+  constructor(
+    native: Native,
+    model: ArchModel,
+    predictor: Predictor,
+    { isShared, ...parts }: Parts,
+    shape: PredictorShape,
+  ) {
     const nTensorsMax = predictor.nTensorsMax;
     const ctx = new Context(native, { nTensorsMax, nNodesMax: nTensorsMax });
     this.#ctx = ctx;
@@ -56,7 +63,8 @@ export class PredictorStep implements Disposable {
     const { id: ids, positions, cell: cells, before } = this;
     const batch = { nTokens: 1, rows: [row], attended, ids, positions, cells, splices: [], outputs: null, before };
     this.hidden = predictor.buildNext(build, batch).named('hidden').asOutput();
-    this.next = ops.argmax(ctx, model.buildHead(build, this.hidden)).named('next').asOutput();
+    const logits = model.buildHead(build, this.hidden);
+    this.next = (isShared ? logits : ops.argmax(ctx, logits)).named('next').asOutput();
     this.graph.expand(this.next);
   }
 
@@ -72,25 +80,28 @@ export interface PredictorStepsParts {
   readonly bufferType: BufferType;
   readonly caches: readonly LayerCacheTensors[];
   weight(name: string): Tensor;
+  /** Of a group of devices, which can compute only the graph that was placed last: the one that all graphs are placed by. */
+  readonly displacing: GraphAllocator | null;
 }
 
 export class PredictorSteps implements Disposable {
   readonly #parts: PredictorStepsParts;
-  readonly #allocator: GraphAllocator;
+  /** Null in a group. */
+  readonly #own: GraphAllocator | null;
   #kept: { readonly key: string; readonly step: PredictorStep } | null = null;
 
   constructor(parts: PredictorStepsParts) {
     this.#parts = parts;
-    this.#allocator = new GraphAllocator(parts.backend.device.native, parts.bufferType);
+    this.#own = parts.displacing === null ? new GraphAllocator(parts.backend.device.native, parts.bufferType) : null;
   }
 
   get nBytes(): number {
-    return this.#allocator.nBytes;
+    return this.#own?.nBytes ?? 0;
   }
 
   reserve(contextMax: number): void {
     using step = this.#build({ firstCell: 0, nCells: roundUp(contextMax, cellAlignment) });
-    this.#allocator.reserve(step.graph);
+    (this.#own ?? this.#parts.displacing)?.reserve(step.graph);
   }
 
   /** Up to `nMax` tokens behind `id`, which follows the past; none where what came before it is not known. */
@@ -104,11 +115,17 @@ export class PredictorSteps implements Disposable {
     let last = id;
     for (let i = 0; i < n; i++) {
       this.#compute(step, sequence, { id: last, hidden, index: nPast + i });
-      [last = 0] = step.next.read(new Int32Array(1));
+      last = this.#likeliest(step);
       hidden = step.hidden.read(new Float32Array(hidden.length));
       guessed[i] = last;
     }
     return guessed;
+  }
+
+  #likeliest({ next }: PredictorStep): number {
+    if (this.#own === null) return argmax(next.read(new Float32Array(next.ne[0])), next.ne[0]);
+    const [id = 0] = next.read(new Int32Array(1));
+    return id;
   }
 
   #compute(
@@ -135,15 +152,16 @@ export class PredictorSteps implements Disposable {
   #build(shape: PredictorShape): PredictorStep {
     const { arch, predictor, backend, caches } = this.#parts;
     const weight = (name: string): Tensor => this.#parts.weight(name);
-    return new PredictorStep(backend.device.native, arch, predictor, { weight, caches }, shape);
+    const isShared = this.#own === null;
+    return new PredictorStep(backend.device.native, arch, predictor, { weight, caches, isShared }, shape);
   }
 
   #stepFor(shape: PredictorShape): PredictorStep {
     const key = `${shape.firstCell}+${shape.nCells}`;
-    if (this.#kept?.key === key) return this.#kept.step;
+    if (this.#own !== null && this.#kept?.key === key) return this.#kept.step;
     this.#drop();
     const step = this.#build(shape);
-    this.#allocator.allocate(step.graph);
+    (this.#own ?? this.#parts.displacing)?.allocate(step.graph);
     this.#kept = { key, step };
     return step;
   }
@@ -155,6 +173,6 @@ export class PredictorSteps implements Disposable {
 
   [Symbol.dispose](): void {
     this.#drop();
-    this.#allocator[Symbol.dispose]();
+    this.#own?.[Symbol.dispose]();
   }
 }
