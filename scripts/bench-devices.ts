@@ -1,6 +1,7 @@
 /**
- * `npm run bench devices`: the same model and prompt on each device found, with each number type of the weights, and
- * how far its logits are from those of f32 on the CPU. Medians, after a first run that makes kernels ready.
+ * `npm run bench devices`: the same model and prompt on each device found and on two that share it, with each number type
+ * of the weights, and how far its logits are from those of f32 on the CPU. Medians, after a first run that makes kernels
+ * ready.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -14,7 +15,7 @@ import type { Answer, Figures, Place } from './bench-devices/job.ts';
 import { runJob, softwareDriver } from './bench-devices/place-process.ts';
 
 const allTypes = quantNames.filter((name) => name !== 'auto');
-const usage = `npm run bench devices -- [--model DIR] [--device CPU|Vulkan0|…] [--type ${allTypes.join('|')}] [--prompt N] [--decode N] [--runs N] [--threads N] [--json]`;
+const usage = `npm run bench devices -- [--model DIR] [--device CPU|Vulkan0|CUDA0+CUDA1|…] [--type ${allTypes.join('|')}] [--prompt N] [--decode N] [--runs N] [--threads N] [--json]`;
 
 const bundled = fileURLToPath(new URL('../models/shapes-vl', import.meta.url));
 const text = 'How many shapes are there, what color is the large star, and where is the small blue square? ';
@@ -105,18 +106,41 @@ const cells = ({ loadMs, coldMs, ttftMs, prefillTokS, decodeTokS, memoryMb, ...r
 const heads = ['MiB', 'load ms', 'cold ms', 'TTFT ms', 'prefill t/s', 'decode t/s', 'rel. rms', 'max |Δ|', 'same top'];
 
 const line = (device: string, type: string, values: readonly string[]): string =>
-  `  ${device.padEnd(9)} ${type.padEnd(7)}${values.map((value, i) => value.padStart((heads[i] ?? '').length + 2)).join('')}`;
+  `  ${device.padEnd(15)} ${type.padEnd(7)}${values.map((value, i) => value.padStart((heads[i] ?? '').length + 2)).join('')}`;
 
 const shown = ({ device, type, answer }: Row): string =>
   answer.kind === 'measured'
     ? line(device, type, cells(answer.figures))
     : line(device, type, [answer.kind === 'failed' ? answer.reason : 'no figures']);
 
+/** @throws Error for names that are not there. */
+const placeOf = (name: string, places: readonly Place[]): Place => {
+  const members = name.split('+').map((one) => {
+    const found = places.find((place) => place.name === one);
+    if (found === undefined) throw new Error(`there are ${places.map((place) => place.name).join(', ')} here`);
+    return found;
+  });
+  const [first, ...others] = members;
+  if (first === undefined) throw new Error('no device is named');
+  return { ...first, name, others: others.map(({ index }) => index) };
+};
+
+/** The first two of a kind share the model: the CPU with itself where there is nothing else. */
+const groupOf = ({ places }: Found): string => {
+  const gpus = places.filter(({ backend }) => backend !== 'cpu');
+  const [first, second] = gpus.filter(({ backend }) => backend === gpus[0]?.backend);
+  return first === undefined || second === undefined ? 'CPU+CPU' : `${first.name}+${second.name}`;
+};
+
 /** f32 on the CPU comes first: the others are held against it. */
-const inOrder = ({ places }: Found, wanted: readonly string[] | null): readonly Place[] => {
+const inOrder = (found: Found, wanted: readonly string[] | null): readonly Place[] => {
+  const { places } = found;
   const cpu = places.filter(({ backend }) => backend === 'cpu');
   const others = places.filter(({ backend }) => backend !== 'cpu');
-  return [...cpu, ...others].filter(({ name }) => wanted === null || wanted.includes(name));
+  // A software driver is there twice.
+  const distinct = found.env === softwareDriver ? others.slice(0, 1) : others;
+  const names = wanted ?? [...[...cpu, ...distinct].map(({ name }) => name), groupOf(found)];
+  return names.map((name) => placeOf(name, places));
 };
 
 export const run = async (args: readonly string[]): Promise<void> => {
@@ -124,9 +148,7 @@ export const run = async (args: readonly string[]): Promise<void> => {
   const found = await findPlaces();
   const places = inOrder(found, devices);
   const cpu = found.places.find(({ backend }) => backend === 'cpu');
-  if (cpu === undefined || places.length === 0) {
-    throw new Error(`there are ${found.places.map(({ name }) => name).join(', ')} here`);
-  }
+  if (cpu === undefined) throw new Error('ggml finds no CPU');
   const tell = (words: string): void => (isJson ? undefined : console.log(words));
   const scratch = mkdtempSync(path.join(tmpdir(), 'bench-devices-'));
   const file = path.join(scratch, 'logits');
@@ -140,7 +162,7 @@ export const run = async (args: readonly string[]): Promise<void> => {
     for (const place of places) {
       tell(`\n${place.name}: ${place.description}\n${line('', '', heads)}`);
       for (const type of types) {
-        const isExact = place === cpu && type === 'f32';
+        const isExact = place.name === cpu.name && type === 'f32';
         const job = { ...base, place, type, reference: { file, isWritten: true } };
         const row: Row = { device: place.name, type, answer: isExact ? exact : await runJob(job, found.env) };
         rows.push(row);

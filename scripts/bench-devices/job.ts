@@ -1,15 +1,16 @@
 /** What the processes of `npm run bench devices` are told and what they answer. Plain data. */
 import type { WeightType } from '../../packages/neuron/src/model/weight-types.ts';
 
-/** A device, or in time several as one. */
+/** A device, or several that share the model. */
 export interface Place {
-  /** As ggml calls it, such as `CPU` or `Vulkan0`. */
+  /** As ggml calls it, such as `CPU` or `Vulkan0`; of several `CUDA0+CUDA1`. */
   readonly name: string;
   /** The maker's name. */
   readonly description: string;
   readonly backend: string;
   /** In ggml's registry. */
   readonly index: number;
+  readonly others: readonly number[];
 }
 
 export interface MeasureJob {

@@ -6,8 +6,15 @@ import type { Answer, Job } from './job.ts';
 
 const program = fileURLToPath(new URL('place-program.ts', import.meta.url));
 
-/** On a machine without a GPU Mesa's software driver stands in: it is shown only when asked for by number. */
-export const softwareDriver = { GGML_VK_VISIBLE_DEVICES: '0' } as const;
+/**
+ * On a machine without a GPU Mesa's software driver stands in, twice: it is shown only when asked for by number. It
+ * crashes when it makes a kernel while another runs, so it is kept from that as far as can be.
+ */
+export const softwareDriver = {
+  GGML_VK_VISIBLE_DEVICES: '0,0',
+  GGML_VK_DISABLE_ASYNC: '1',
+  GGML_VK_MAX_NODES_PER_SUBMIT: '100000',
+} as const;
 
 export const runJob = (job: Job, env: Readonly<Record<string, string>>): Promise<Answer> =>
   new Promise((resolve) => {

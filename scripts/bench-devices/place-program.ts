@@ -80,7 +80,7 @@ const deviation = (logits: Float32Array, { reference }: MeasureJob, nLogits: num
 
 const measure = async (job: MeasureJob): Promise<Figures> => {
   const { place, dir, type, ids, nDecode, nRuns, threads } = job;
-  using host = openDevice({ index: place.index, threads });
+  using host = openDevice({ index: place.index, others: place.others, threads });
   const kvTokens = ids.length + nDecode;
   const limits = { contextMax: null, kvTokens, nSlots: 1, chunkMax: ids.length };
   const startMs = performance.now();
@@ -108,7 +108,7 @@ const answer = async (job: Job): Promise<Answer> => {
   const places = devices.filter(({ type }) => type === 'cpu' || type === 'gpu' || type === 'igpu');
   return {
     kind: 'listed',
-    places: places.map(({ name, description, backend, index }) => ({ name, description, backend, index })),
+    places: places.map(({ name, description, backend, index }) => ({ name, description, backend, index, others: [] })),
   };
 };
 
