@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from chats import PICTURE, make_chat
-from questions import LONG, SHORT, as_typed, ask
+from questions import LESSON, LONG, SHORT, as_typed, ask
 from scenes import TARGETS, make_scene, patches, picture
 
 
@@ -73,12 +73,12 @@ def _answer(encoder, text):
     return ids, [len(ids) ** -.5] * len(ids)
 
 
-def question_batch(rng, encoder, n_pictures, n_short):
-    """n_short short questions about each of n_pictures, and a long one."""
+def question_batch(rng, encoder, n_pictures, n_short, where=False):
+    """n_short short questions about each of n_pictures, and a long one; where: the lesson in places, mostly of several things."""
     target = rng.choice(TARGETS)
     columns, rows = target[0] // 32, target[1] // 32
     aspect = target[0] / target[1]
-    scenes = [make_scene(rng, aspect) for _ in range(n_pictures)]
+    scenes = [make_scene(rng, aspect, rng.choice([1, 2, 2, 2, 3, 3]) if where else None) for _ in range(n_pictures)]
     # All before the question is the same for all: that is what is read once a picture.
     start = encoder("<|im_start|>user\n" + PICTURE)
     start = [t for i in start for t in ([i] * (rows * columns) if i == encoder.image else [i])]
@@ -92,7 +92,7 @@ def question_batch(rng, encoder, n_pictures, n_short):
         ids = asked + said
         return ids, np.arange(first, first + len(ids))[None].repeat(3, 0), [0] * len(asked) + weight
     groups = []
-    for kinds, of in ((SHORT, [i for i in range(n_pictures) for _ in range(n_short)]), (LONG, list(range(n_pictures)))):
+    for kinds, of in ((LESSON if where else SHORT, [i for i in range(n_pictures) for _ in range(n_short)]), (LONG, list(range(n_pictures)))):
         made = [encoded(scenes[i], kinds) for i in of]
         groups.append((Rows(*_rows(made, encoder.pad)), torch.tensor(of)))
     return Questions(target, scenes, _drawn(rng, scenes, target), Rows(*_rows([(start, at, [0] * len(start))], encoder.pad)), groups)

@@ -239,6 +239,9 @@ SHORT = {color: 2, of_color: 1.5, count: .8, count_shape: 2, where: 4.5, where_c
          color_at: 1.5, the_shape: .4, the_color: .3, outside: .4}
 LONG = {describe: 3, exists_shape: 2, exists_color: 2, exists_colored_shape: 2, all_colors: .2, all_shapes: .4}
 KINDS = {**SHORT, **LONG}
+# A lesson of its own in what is learned last of all, with so much of the rest that nothing is forgotten.
+LESSON = {where: 8, where_colored: 5, color: .7, of_color: .7, count: .3, count_shape: .8, size: .4, background: .1, shape_at: .8,
+         color_at: .8, outside: .2}
 
 
 def ask(rng, scene, kinds=KINDS):

@@ -43,9 +43,10 @@ class Trainer(Run):
         self.encoder = tokenizer.Encoder(tokenizer.load(args.continue_from or args.out))
         self.model = network.trained(args.continue_from) if args.continue_from else network.fresh(self.encoder.tokenizer, SEED)
         self.model.train()
+        self.model.model.visual.requires_grad_(not args.where)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         self.tower, self.reader, self.naming = network.Tower(self.model), network.Reader(self.model), Naming(self.encoder)
-        parameters = list(self.model.parameters())
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             [dict(params=[p for p in parameters if p.ndim >= 2], weight_decay=.03),
              dict(params=[p for p in parameters if p.ndim < 2], weight_decay=0.)], lr=args.lr, betas=(.9, .98), eps=1e-9, fused=True)
@@ -57,8 +58,8 @@ class Trainer(Run):
         return self.tower(batch.patches, height // 16, width // 16)
 
     def question_loss(self):
-        """Questions that continue from one reading of their picture; with the tower's naming loss."""
-        batch = question_batch(self.rng, self.encoder, self.args.pictures, self.args.short)
+        """Questions that continue from one reading of their picture; with the tower's naming loss where the tower learns."""
+        batch = question_batch(self.rng, self.encoder, self.args.pictures, self.args.short, self.args.where)
         images = self._images(batch)
         start = self.reader.embed(batch.start.ids.expand(len(batch.scenes), -1), images.flatten(0, 1))
         _, past = self.reader.read(start, batch.start.positions)
@@ -67,9 +68,11 @@ class Trainer(Run):
             hidden, _ = self.reader.read(self.reader.embed(rows.ids, None), rows.positions, self.reader.chosen(past, of))
             sums.append(answer_loss(self.reader.head, hidden, rows))
         loss = sum(s[0] for s in sums) / sum(s[1] for s in sums)
+        seen = dict(loss=loss.item(), short=sums[0][2] / sums[0][3], long=sums[1][2] / sums[1][3])
+        if self.args.where:
+            return loss, 0., seen
         naming, named = self.naming.loss(images, batch.scenes, batch.target, self.reader.embedding)
-        return loss, naming, dict(loss=loss.item(), short=sums[0][2] / sums[0][3], long=sums[1][2] / sums[1][3], naming=naming.item(),
-                                  color=named[0], shape=named[1])
+        return loss, naming, seen | dict(naming=naming.item(), color=named[0], shape=named[1])
 
     def chat_loss(self):
         batch = chat_batch(self.rng, self.encoder, self.args.chats, self.args.budget)
@@ -123,6 +126,7 @@ def arguments():
     add_arguments(ap, lr=1e-3, steps=20000, seed=SEED)
     ap.add_argument("--continue-from", help="checkpoint folder whose weights and tokenizer to start from")
     ap.add_argument("--tower-steps", type=int, default=0, help="first steps, for the vision tower alone (1500 when starting anew)")
+    ap.add_argument("--where", action="store_true", help="the lesson in places: most short questions ask where, and the tower stays")
     ap.add_argument("--warmup", type=int, default=100)
     ap.add_argument("--average", type=float, default=.996, help="how much of the running average of weights a step keeps")
     ap.add_argument("--naming", type=float, default=.2, help="weight of the naming loss at the start; falls to 0")
