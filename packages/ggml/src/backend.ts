@@ -22,6 +22,12 @@ const statusNames: Readonly<Record<string, string>> = {
   '1': 'aborted',
 };
 
+/** @throws Error naming ggml's status, unless it is that all went well. */
+export const checkComputed = (status: number, where: string): void => {
+  if (status === 0) return;
+  throw new Error(`${where}: computing a graph: ${statusNames[String(status)] ?? `status ${status}`}`);
+};
+
 export class Backend implements Disposable {
   readonly device: ComputeTarget;
   readonly #isLent: boolean;
@@ -55,10 +61,7 @@ export class Backend implements Disposable {
 
   /** Blocks until the graph is computed. @throws Error with ggml's status. */
   compute(graph: Graph): void {
-    const status = this.device.native.ggml_backend_graph_compute(this.ptr, graph.ptr);
-    if (status !== 0) {
-      throw new Error(`${this.device.name}: computing a graph: ${statusNames[String(status)] ?? `status ${status}`}`);
-    }
+    checkComputed(this.device.native.ggml_backend_graph_compute(this.ptr, graph.ptr), this.device.name);
   }
 
   [Symbol.dispose](): void {

@@ -70,6 +70,7 @@ export class Buffer implements Disposable {
     if (ptr === null) throw new OutOfMemoryError(type.name, Buffer.sizeFor(context, type));
     native.ggml_backend_buffer_set_usage(ptr, bufferUsages[usage]);
     const buffer = new Buffer(context, ptr);
+    context.bufferType = type;
     buffer.#forget = () => splits.forEach((_, tensor) => type.splits?.delete(tensor));
     return buffer;
   }
@@ -109,5 +110,6 @@ export class Buffer implements Disposable {
     noteFreed(this);
     this.#forget();
     this.#context.hasMemory = false;
+    this.#context.bufferType = null;
   }
 }

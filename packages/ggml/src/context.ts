@@ -2,6 +2,7 @@
  * A ggml context without data: the arena that tensors' and graphs' metadata live in. Freeing it kills every handle
  * made in it; their data belongs to a buffer or a graph allocator.
  */
+import type { BufferType } from './buffer.ts';
 import { Graph } from './graph.ts';
 import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
@@ -25,6 +26,8 @@ export class Context implements Disposable {
   #ptr: Pointer | null;
   /** Whether its tensors have memory now. Set by whoever gives it and takes it back. */
   hasMemory = false;
+  /** Of the buffer that all its tensors are in; null where they are in none, or in memory that somebody has mapped. */
+  bufferType: BufferType | null = null;
 
   constructor(native: Native, { nTensorsMax, nNodesMax = 0 }: ContextSize) {
     const graphBytes = nNodesMax === 0 ? 0 : native.ggml_graph_overhead_custom(nNodesMax, false);

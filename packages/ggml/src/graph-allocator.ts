@@ -2,8 +2,10 @@
  * Memory for the intermediate results of graphs on one device, planned so that results that are no longer needed give
  * their place to later ones. Inputs are written after `allocate`, never before.
  */
+import type { Backend } from './backend.ts';
 import { OutOfMemoryError, type BufferType } from './buffer.ts';
 import type { Graph } from './graph.ts';
+import type { GraphRunner } from './graph-runner.ts';
 import { noteFreed, noteHeld } from './holdings.ts';
 import type { Native, Pointer } from './native.ts';
 
@@ -57,5 +59,22 @@ export class GraphAllocator implements Disposable {
     this.#native.ggml_gallocr_free(this.#ptr);
     this.#ptr = null;
     noteFreed(this);
+  }
+}
+
+/** Runs graphs on one device, or on a group that is one to ggml. */
+export class DeviceRunner extends GraphAllocator implements GraphRunner {
+  readonly placedMax: number;
+  readonly #backend: Backend;
+
+  constructor(backend: Backend, type: BufferType) {
+    const { native, type: kind } = backend.device;
+    super(native, type);
+    this.placedMax = kind === 'meta' ? 1 : Infinity;
+    this.#backend = backend;
+  }
+
+  compute(graph: Graph): void {
+    this.#backend.compute(graph);
   }
 }

@@ -5,6 +5,8 @@ import type { Tensor } from './tensor.ts';
 
 export class Graph {
   readonly context: Context;
+  /** Nodes to be computed where another tensor lies, for a scheduler of several devices. */
+  readonly pins = new Map<Tensor, Tensor>();
   readonly #ptr: Pointer;
   readonly #nNodesMax: number;
 
@@ -21,6 +23,14 @@ export class Graph {
 
   get nNodes(): number {
     return this.context.native.ggml_graph_n_nodes(this.ptr);
+  }
+
+  /**
+   * Where there is a choice, `node` is computed on the device that has `beside`: a scheduler sees only the nodes that have
+   * weights as operands, and would write a change made in place on another device than the one that has the tensor.
+   */
+  pin(node: Tensor, beside: Tensor): void {
+    this.pins.set(node, beside);
   }
 
   /** Appends `tensor` and all it needs that is not yet in the graph. */

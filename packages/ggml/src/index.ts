@@ -6,7 +6,9 @@ export type { Device } from './device.ts';
 export { DeviceGroup } from './device-group.ts';
 export { exitNow } from './exit-now.ts';
 export { FileMapping } from './file-mapping.ts';
-export { GraphAllocator } from './graph-allocator.ts';
+export { DeviceRunner, GraphAllocator } from './graph-allocator.ts';
+export type { GraphRunner } from './graph-runner.ts';
+export { GraphScheduler, type SchedulerSize } from './graph-scheduler.ts';
 export { holdings, type Holdings } from './holdings.ts';
 export type { Graph } from './graph.ts';
 export {

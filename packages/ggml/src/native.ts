@@ -198,6 +198,22 @@ export interface BaseFunctions {
   ) => void;
   ggml_gallocr_alloc_graph: (allocator: Pointer, graph: Pointer) => boolean;
   ggml_gallocr_get_buffer_size: (allocator: Pointer, bufferId: number) => number;
+
+  ggml_backend_sched_new: (
+    backends: BigInt64Array,
+    bufferTypes: BigInt64Array,
+    n: number,
+    graphSize: number,
+    parallel: boolean,
+    opOffload: boolean,
+  ) => Pointer;
+  ggml_backend_sched_free: (scheduler: Pointer) => void;
+  ggml_backend_sched_reset: (scheduler: Pointer) => void;
+  ggml_backend_sched_reserve: (scheduler: Pointer, graph: Pointer) => boolean;
+  ggml_backend_sched_alloc_graph: (scheduler: Pointer, graph: Pointer) => boolean;
+  ggml_backend_sched_graph_compute: (scheduler: Pointer, graph: Pointer) => number;
+  ggml_backend_sched_set_tensor_backend: (scheduler: Pointer, node: Pointer, backend: Pointer) => void;
+  ggml_backend_sched_get_buffer_size: (scheduler: Pointer, backend: Pointer) => number;
 }
 
 /** Functions exported by `libggml`: the registry of backends. */
@@ -334,6 +350,16 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
     'void(void *allocator, void *graph, void *node_buffer_ids, void *leaf_buffer_ids, void *sizes)',
   ggml_gallocr_alloc_graph: 'bool(void *allocator, void *graph)',
   ggml_gallocr_get_buffer_size: 'size_t(void *allocator, int buffer_id)',
+
+  ggml_backend_sched_new:
+    'void *(void *backends, void *buffer_types, int n, size_t graph_size, bool parallel, bool op_offload)',
+  ggml_backend_sched_free: 'void(void *scheduler)',
+  ggml_backend_sched_reset: 'void(void *scheduler)',
+  ggml_backend_sched_reserve: 'bool(void *scheduler, void *graph)',
+  ggml_backend_sched_alloc_graph: 'bool(void *scheduler, void *graph)',
+  ggml_backend_sched_graph_compute: 'int(void *scheduler, void *graph)',
+  ggml_backend_sched_set_tensor_backend: 'void(void *scheduler, void *node, void *backend)',
+  ggml_backend_sched_get_buffer_size: 'size_t(void *scheduler, void *backend)',
 };
 
 const registryPrototypes: Record<keyof RegistryFunctions, string> = {
