@@ -193,6 +193,7 @@ const fakeSequence = (sequence: ModelSequence): FakeSequence => {
 };
 
 export class FakeModel implements DeviceModel {
+  readonly parts = [];
   readonly contextMax: number;
   readonly kvTokens: number;
   readonly nSlots: number;

@@ -13,7 +13,7 @@ import type {
   LoadedFacts,
   LoadSpec,
 } from '../src/device/protocol.ts';
-import type { LoadProgress } from '../src/model/device-model.ts';
+import type { LoadProgress, ModelPart } from '../src/model/device-model.ts';
 
 /** The ids that a choice says before it ends by itself; `null` in place of them: it never says anything. */
 export type TokenScript = (spec: GenerateSpec, choice: number) => readonly number[] | null;
@@ -28,6 +28,8 @@ export class FakeDevice implements Device {
   pauseMs = 0;
   freeBytes = 1000 * mb;
   hasVision = true;
+  /** Of a spread. */
+  parts: readonly ModelPart[] = [];
   contextMax = 512;
   kvTokens = 1024;
   nCachedTokens = 0;
@@ -75,7 +77,8 @@ export class FakeDevice implements Device {
     if (this.loadError !== null) throw this.loadError;
     this.#models.set(spec.modelId, spec);
     const { contextMax, kvTokens, hasVision } = this;
-    return { contextMax, kvTokens, hasVision, nSlots: spec.nSlots, bytes: 20 * mb, hiddenSize: 4 };
+    const { parts } = this;
+    return { contextMax, kvTokens, hasVision, parts, nSlots: spec.nSlots, bytes: 20 * mb, hiddenSize: 4 };
   }
 
   generate(spec: GenerateSpec, signal: AbortSignal): Generation {

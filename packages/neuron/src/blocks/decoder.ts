@@ -14,9 +14,13 @@ export interface DecoderLayer {
   feedForward(build: GraphBuild, x: Tensor): Tensor;
 }
 
-const embed = ({ ctx, weight }: GraphBuild, batch: TextBatch): Tensor => {
-  let x = ops.getRows(ctx, weight('token_embd.weight'), batch.ids); // [hidden, n]
-  for (const { rows, columns } of batch.splices) x = ops.setRows(ctx, x, rows, columns);
+const embed = ({ ctx, graph, weight }: GraphBuild, batch: TextBatch): Tensor => {
+  const table = weight('token_embd.weight');
+  let x = ops.getRows(ctx, table, batch.ids); // [hidden, n]
+  for (const { rows, columns } of batch.splices) {
+    x = ops.setRows(ctx, x, rows, columns);
+    graph.pin(x, table);
+  }
   return x;
 };
 
@@ -29,7 +33,7 @@ export const decoder = (
   batch: TextBatch,
   { layers, normEps, follow }: { layers: readonly DecoderLayer[]; normEps: number; follow?: Follower | undefined },
 ): Tensor | null => {
-  const { ctx, weight, caches } = build;
+  const { ctx, graph, weight, caches } = build;
   const embeds = embed(build, batch);
   const isFollowed = follow !== undefined && batch.before !== null;
   const chosen = (columns: Tensor): Tensor =>
@@ -46,6 +50,8 @@ export const decoder = (
     if (isLast && !isFollowed) x = chosen(x);
     x = ops.add(ctx, x, layer.feedForward(build, rmsNorm(ctx, x, weight(layer.feedForwardNorm), normEps)));
     x.named(`l_out-${i}`);
+    // Of what comes before only this goes on to the next device.
+    graph.pin(x, weight(layer.feedForwardNorm));
   }
   const hidden = rmsNorm(ctx, x, weight('output_norm.weight'), normEps);
   if (!isFollowed) return hidden;

@@ -17,6 +17,7 @@ import type {
   ImageInput,
   LoadProgress,
   ModelOptions,
+  ModelPart,
 } from '../model/device-model.ts';
 
 /** What a device's thread is started with. */
@@ -49,6 +50,8 @@ export interface LoadedFacts {
   readonly kvTokens: number;
   readonly nSlots: number;
   readonly bytes: number;
+  /** Of a spread: see `DeviceModel.parts`. */
+  readonly parts: readonly ModelPart[];
   readonly hasVision: boolean;
   readonly hiddenSize: number;
 }

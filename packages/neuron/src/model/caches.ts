@@ -4,9 +4,8 @@ import {
   Context,
   ops,
   tensorTypes,
-  type Backend,
   type BufferType,
-  type GraphAllocator,
+  type GraphRunner,
   type Native,
   type Tensor,
   type TensorSplit,
@@ -16,7 +15,6 @@ import type { LayerCache, LayerCacheTensors } from '../arch/arch.ts';
 import type { GroupSplits } from './split-plan.ts';
 
 export interface CacheSize {
-  readonly kvType: TensorType;
   readonly nCells: number;
   readonly nSlots: number;
 }
@@ -48,6 +46,14 @@ export interface CachePlace {
   readonly splits: GroupSplits | null;
 }
 
+/** What a layer keeps, and where. */
+export interface PlacedCache {
+  readonly layer: LayerCache;
+  readonly kvType: TensorType;
+  /** Layers of one place share it. */
+  readonly place: CachePlace;
+}
+
 /** Views of one tensor that a step of all slots makes: in a group they take room in the tensor's own context. */
 const viewsPerSlot = 4;
 const viewsPerStep = 8;
@@ -64,7 +70,7 @@ class CacheBuffer implements Disposable {
   /** @param firstLayer for the tensors' names. @throws OutOfMemoryError */
   constructor(
     { native, type, isHost, splits }: CachePlace,
-    layers: readonly LayerCache[],
+    layers: readonly PlacedCache[],
     firstLayer: number,
     size: CacheSize,
   ) {
@@ -76,14 +82,14 @@ class CacheBuffer implements Disposable {
       if (split !== undefined) dealt.set(tensor, split);
       return tensor;
     };
-    this.layers = layers.map((layer, n): LayerCacheTensors => {
+    this.layers = layers.map(({ layer, kvType }, n): LayerCacheTensors => {
       const i = firstLayer + n;
       const split = splits?.caches[i];
       if (layer.kind === 'attention') {
         return {
           kind: 'attention',
-          keys: make(layer.rowLength, size.nCells, size.kvType, `cache_k_l${i}`, split?.first),
-          values: make(layer.rowLength, size.nCells, size.kvType, `cache_v_l${i}`, split?.second),
+          keys: make(layer.rowLength, size.nCells, kvType, `cache_k_l${i}`, split?.first),
+          values: make(layer.rowLength, size.nCells, kvType, `cache_v_l${i}`, split?.second),
         };
       }
       return {
@@ -109,20 +115,23 @@ class CacheBuffer implements Disposable {
   }
 }
 
-/** Layers that follow one another, as many together as a buffer holds. */
-const runsOfLayers = (
-  layers: readonly LayerCache[],
-  { kvType, nCells, nSlots }: CacheSize,
-  bytesMax: number,
-): readonly { readonly first: number; readonly layers: readonly LayerCache[] }[] => {
-  const runs: { first: number; layers: LayerCache[]; nBytes: number }[] = [];
-  layers.forEach((layer, i) => {
+interface Run {
+  readonly first: number;
+  readonly place: CachePlace;
+  readonly layers: readonly PlacedCache[];
+}
+
+/** Layers that follow one another in one place, as many together as a buffer holds. */
+const runsOfLayers = (layers: readonly PlacedCache[], { nCells, nSlots }: CacheSize): readonly Run[] => {
+  const runs: (Run & { readonly layers: PlacedCache[]; nBytes: number })[] = [];
+  layers.forEach((placed, i) => {
+    const { layer, kvType, place } = placed;
     const nBytes = kvBytesPerToken([layer], kvType) * nCells + stateBytesPerSlot([layer]) * nSlots;
     const last = runs.at(-1);
-    if (last === undefined || last.nBytes + nBytes > bytesMax) {
-      runs.push({ first: i, layers: [layer], nBytes });
+    if (last?.place !== place || last.nBytes + nBytes > (place.type.pieceBytesMax ?? Infinity)) {
+      runs.push({ first: i, place, layers: [placed], nBytes });
     } else {
-      last.layers.push(layer);
+      last.layers.push(placed);
       last.nBytes += nBytes;
     }
   });
@@ -136,10 +145,10 @@ export class Caches implements Disposable {
   readonly #zeros: Uint8Array | null;
 
   /** @throws OutOfMemoryError */
-  constructor(place: CachePlace, layers: readonly LayerCache[], size: CacheSize) {
+  constructor(layers: readonly PlacedCache[], size: CacheSize) {
     try {
-      for (const run of runsOfLayers(layers, size, place.type.pieceBytesMax ?? Infinity)) {
-        this.#buffers.push(new CacheBuffer(place, run.layers, run.first, size));
+      for (const run of runsOfLayers(layers, size)) {
+        this.#buffers.push(new CacheBuffer(run.place, run.layers, run.first, size));
       }
     } catch (error) {
       this[Symbol.dispose]();
@@ -147,7 +156,7 @@ export class Caches implements Disposable {
     }
     this.layers = this.#buffers.flatMap((buffer) => buffer.layers);
     const rowBytesMax = this.#states.reduce((most, { nb }) => Math.max(most, nb[1]), 0);
-    this.#zeros = place.splits === null ? null : new Uint8Array(rowBytesMax);
+    this.#zeros = layers.every(({ place }) => place.splits === null) ? null : new Uint8Array(rowBytesMax);
   }
 
   get nBytes(): number {
@@ -163,19 +172,19 @@ export class Caches implements Disposable {
     }
   }
 
-  /** Copies n rows of every attention layer within the device; the two ranges may not overlap. */
-  copyCells(backend: Backend, allocator: GraphAllocator, from: number, to: number, n: number): void {
+  /** Copies n rows of every attention layer where they are; the two ranges may not overlap. */
+  copyCells(runner: GraphRunner, from: number, to: number, n: number): void {
     const tensors = this.#cells;
-    if (tensors.length === 0 || n === 0) return;
-    using ctx = new Context(backend.device.native, { nTensorsMax: 3 * tensors.length, nNodesMax: 3 * tensors.length });
+    const [first] = tensors;
+    if (first === undefined || n === 0) return;
+    using ctx = new Context(first.context.native, { nTensorsMax: 3 * tensors.length, nNodesMax: 3 * tensors.length });
     const graph = ctx.graph();
     for (const tensor of tensors) {
-      const rows = (first: number): Tensor =>
-        ops.view(ctx, tensor, [tensor.ne[0], n], { offset: first * tensor.nb[1] });
+      const rows = (cell: number): Tensor => ops.view(ctx, tensor, [tensor.ne[0], n], { offset: cell * tensor.nb[1] });
       graph.expand(ops.copyInto(ctx, rows(from), rows(to)));
     }
-    allocator.allocate(graph);
-    backend.compute(graph);
+    runner.allocate(graph);
+    runner.compute(graph);
   }
 
   /** Rows of every attention layer, layer after layer, keys before values. Returns the bytes they took. */

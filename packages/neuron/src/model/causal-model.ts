@@ -3,7 +3,7 @@
  * graph; those of decode steps and drafts are kept for the next ones of the same shape.
  */
 import { CortexError } from '@cortex/core';
-import { GraphAllocator, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
+import type { Backend, BufferType, GraphRunner, Native, Tensor } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { Caches } from './caches.ts';
 import type {
@@ -11,6 +11,7 @@ import type {
   ForwardOutput,
   ImageInput,
   KeptPrefixes,
+  ModelPart,
   ModelSequence,
   VisionPrompt,
 } from './device-model.ts';
@@ -30,12 +31,15 @@ import type { Weights } from './weights.ts';
 export interface CausalModelParts {
   readonly modelId: string;
   readonly arch: ArchModel;
-  readonly backend: Backend;
-  readonly bufferType: BufferType;
+  readonly native: Native;
+  newRunner(): GraphRunner;
   /** Computes the vision tower. */
-  readonly tower: { readonly backend: Backend; readonly bufferType: BufferType };
-  /** What it takes of a group's devices together; null on a single one. */
-  readonly groupBytes: number | null;
+  readonly tower: { readonly bufferType: BufferType; readonly backend: Backend };
+  /** A group's memory, if image rows must be handed on to it; null where they are read where they are. */
+  readonly readers: BufferType | null;
+  /** What it takes of several devices together; null on a single one. */
+  readonly plannedBytes: number | null;
+  readonly parts: readonly ModelPart[];
   readonly weights: Weights;
   readonly caches: Caches;
   readonly contextMax: number;
@@ -84,9 +88,9 @@ export class CausalModel implements DeviceModel {
   readonly #encoder: ImageEncoder | null;
   readonly #predictor: PredictorSteps | null;
   readonly #rooms: SequenceRooms;
-  readonly #allocator: GraphAllocator;
+  readonly #runner: GraphRunner;
   /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graphs. */
-  readonly #decodeAllocator: GraphAllocator;
+  readonly #decodeRunner: GraphRunner;
   readonly #keptSteps: KeptSteps;
   #spareSlot: number | null;
   /** Final hidden states of the last step's outputs; null without a predictor. */
@@ -94,8 +98,7 @@ export class CausalModel implements DeviceModel {
   #draft: Draft | null = null;
 
   constructor(parts: CausalModelParts) {
-    const { arch, backend, bufferType, tower, weights, groupBytes } = parts;
-    const { native } = backend.device;
+    const { arch, native, tower, readers, weights } = parts;
     this.#parts = parts;
     this.#spareSlot = parts.spareSlot;
     this.contextMax = parts.contextMax;
@@ -105,50 +108,62 @@ export class CausalModel implements DeviceModel {
     this.hiddenSize = arch.hiddenSize;
     this.imageTokenId = arch.vision?.imageTokenId ?? null;
     this.#rooms = new SequenceRooms(parts.kvTokens, cellAlignment, parts.nSlots);
-    this.#allocator = new GraphAllocator(native, bufferType);
-    this.#decodeAllocator = new GraphAllocator(native, bufferType);
-    const displacing = groupBytes === null ? null : this.#allocator;
-    this.#keptSteps = new KeptSteps(this.#decodeAllocator, (shape) => this.#build(shape), displacing);
+    this.#runner = parts.newRunner();
+    this.#decodeRunner = parts.newRunner();
+    const displacing = readers === null ? null : this.#runner;
+    this.#keptSteps = new KeptSteps(this.#decodeRunner, (shape) => this.#build(shape), displacing);
     const { caches, kvBytesPerToken, stateBytes } = parts;
-    const [allocator, rooms] = [this.#allocator, this.#rooms];
+    const [runner, rooms] = [this.#runner, this.#rooms];
     const settle = (sequence: Sequence): void => this.#settle(sequence);
-    this.kept = new PrefixCopies({ backend, allocator, caches, rooms, kvBytesPerToken, stateBytes, settle });
+    this.kept = new PrefixCopies({ runner, caches, rooms, kvBytesPerToken, stateBytes, settle });
     const weight = (name: string): Tensor => weights.get(name);
     const { predictor } = arch;
     this.#predictor =
       predictor === null
         ? null
-        : new PredictorSteps({ arch, predictor, backend, bufferType, caches: caches.layers, weight, displacing });
+        : new PredictorSteps({
+            arch,
+            predictor,
+            native,
+            runner: displacing ?? parts.newRunner(),
+            isShared: displacing !== null,
+            caches: caches.layers,
+            weight,
+          });
     this.#encoder =
       arch.vision === null || parts.positionTable === null
         ? null
         : new ImageEncoder({
             ...tower,
             tower: arch.vision,
-            readers: groupBytes === null ? null : { backend, bufferType },
+            readers,
             positionTable: parts.positionTable,
             hiddenSize: arch.hiddenSize,
             weight,
           });
   }
 
+  get parts(): readonly ModelPart[] {
+    return this.#parts.parts;
+  }
+
   get bytes(): number {
-    const { weights, caches, groupBytes } = this.#parts;
-    if (groupBytes !== null) return groupBytes;
-    const compute = this.#allocator.nBytes + this.#decodeAllocator.nBytes + (this.#encoder?.nBytes ?? 0);
+    const { weights, caches, plannedBytes } = this.#parts;
+    if (plannedBytes !== null) return plannedBytes;
+    const compute = this.#runner.nBytes + this.#decodeRunner.nBytes + (this.#encoder?.nBytes ?? 0);
     return weights.nBytes + caches.nBytes + compute + (this.#predictor?.nBytes ?? 0);
   }
 
   /** Takes the memory that steps of these shapes need, so that none can run out of it. @throws OutOfMemoryError. */
   reserve({ chunk, kept }: LargestSteps): void {
-    this.#reserve(this.#allocator, chunk);
-    for (const shape of kept) this.#reserve(this.#decodeAllocator, shape);
+    this.#reserve(this.#runner, chunk);
+    for (const shape of kept) this.#reserve(this.#decodeRunner, shape);
     this.#predictor?.reserve(this.contextMax);
   }
 
-  #reserve(allocator: GraphAllocator, shape: StepShape): void {
+  #reserve(runner: GraphRunner, shape: StepShape): void {
     using step = this.#build(shape);
-    allocator.reserve(step.graph);
+    runner.reserve(step.graph);
   }
 
   get hasVision(): boolean {
@@ -302,20 +317,17 @@ export class CausalModel implements DeviceModel {
       output: output === 'none' || output === 'hidden' ? output : 'columns',
       nOutputs,
     };
-    if (this.#isKept(shape)) return this.#compute(this.#keptSteps.get(shape), shape, rows, positions);
+    if (this.#isKept(shape)) {
+      return this.#compute(this.#decodeRunner, this.#keptSteps.get(shape), shape, { rows, positions });
+    }
     using step = this.#build(shape);
-    step.allocate(this.#allocator);
-    return this.#compute(step, shape, rows, positions);
+    step.allocate(this.#runner);
+    return this.#compute(this.#runner, step, shape, { rows, positions });
   }
 
   #build(shape: StepShape): TextStep {
-    const { arch, backend, weights, caches } = this.#parts;
-    return new TextStep(
-      backend.device.native,
-      arch,
-      { weight: (name) => weights.get(name), caches: caches.layers },
-      shape,
-    );
+    const { arch, native, weights, caches } = this.#parts;
+    return new TextStep(native, arch, { weight: (name) => weights.get(name), caches: caches.layers }, shape);
   }
 
   /** Whether it is no larger than what memory has been reserved for to keep: see `largestSteps`. */
@@ -325,7 +337,12 @@ export class CausalModel implements DeviceModel {
     return nTokens === 1 || (rows.length === 1 && nTokens <= 2 * draftMax + 1 && nOutputs <= draftMax + 1);
   }
 
-  #compute(step: TextStep, shape: StepShape, rows: readonly StepRowInput[], positions: Int32Array): Float32Array {
+  #compute(
+    runner: GraphRunner,
+    step: TextStep,
+    shape: StepShape,
+    { rows, positions }: { readonly rows: readonly StepRowInput[]; readonly positions: Int32Array },
+  ): Float32Array {
     const { nTokens, nOutputs, splices } = shape;
     const n = nTokens * rows.length;
     const ids = new Int32Array(n);
@@ -353,7 +370,7 @@ export class CausalModel implements DeviceModel {
     const column = (i: number): number => (Math.floor(i / nPerRow) + 1) * nTokens - nPerRow + (i % nPerRow);
     step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => column(i)));
     step.before?.write(this.#hiddenBefore(rows));
-    this.#parts.backend.compute(step.graph);
+    runner.compute(step.graph);
     const hidden = step.hidden?.read(new Float32Array(step.hidden.nElements)) ?? null;
     this.#hidden = hidden;
     rows.forEach(({ sequence, from }, b) => {
@@ -379,8 +396,8 @@ export class CausalModel implements DeviceModel {
     this.#keptSteps[Symbol.dispose]();
     this.#encoder?.[Symbol.dispose]();
     this.#predictor?.[Symbol.dispose]();
-    this.#allocator[Symbol.dispose]();
-    this.#decodeAllocator[Symbol.dispose]();
+    this.#runner[Symbol.dispose]();
+    this.#decodeRunner[Symbol.dispose]();
     this.#parts.caches[Symbol.dispose]();
     this.#parts.weights[Symbol.dispose]();
   }

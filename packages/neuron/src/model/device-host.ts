@@ -1,10 +1,10 @@
-/** An opened ggml device, or a group of them: the only door to models on it. Runs in the device's worker thread. */
-import { holdings, openLibrary, OutOfMemoryError, type Backend } from '@cortex/ggml';
+/** An opened ggml device, or several that share models: the only door to models on it. Runs in the device's worker thread. */
+import { holdings, OutOfMemoryError, type Backend } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel } from './causal-model.ts';
-import { memoryOf, openGround, type ComputeGround } from './compute-ground.ts';
+import { hostDevice, memoryOf, openGround, type ComputeGround } from './compute-ground.ts';
 import type {
   DeviceHost,
   DeviceHostOptions,
@@ -15,6 +15,7 @@ import type {
 } from './device-model.ts';
 import { largestSteps } from './memory-needs.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
+import { stepTensorsMax } from './text-step.ts';
 import { plannedBytes, planLoad, slotsOf, type LoadPlan } from './plan-load.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
@@ -36,9 +37,9 @@ class GgmlHost implements DeviceHost {
   readonly #ground: ComputeGround;
   readonly #threads: number;
 
-  constructor({ index, others = [], threads }: DeviceHostOptions) {
-    this.#ground = openGround([index, ...others], threads);
-    this.#threads = threads;
+  constructor(options: DeviceHostOptions) {
+    this.#ground = openGround(options);
+    this.#threads = options.threads;
   }
 
   memory(): DeviceMemory {
@@ -68,7 +69,9 @@ class GgmlHost implements DeviceHost {
   }
 
   #allocate(plan: LoadPlan): Weights {
-    const { devices, group, name } = this.#ground;
+    const { devices, group, spread, name } = this.#ground;
+    // Its plan has looked at what is free of each; the host maps files.
+    if (spread !== null) return new Weights(devices.at(-1) ?? devices[0], plan.weights, Infinity);
     if (group === null) return new Weights(devices[0], plan.weights, this.memory().freeBytes);
     try {
       group.assertRoom(plannedBytes(plan));
@@ -81,48 +84,44 @@ class GgmlHost implements DeviceHost {
 
   /** The CPU, to convert weights with: this very device, or one that is opened for as long as it takes. */
   #converting(): Disposable & { readonly backend: Backend } {
-    const { devices, first } = this.#ground;
-    if (devices[0].type === 'cpu') return { backend: first.backend, [Symbol.dispose]: () => {} };
-    const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
-    if (cpu === undefined) throw new Error('ggml finds no CPU to convert weights with');
-    const backend = cpu.open();
+    const { host } = this.#ground;
+    if (host !== null) return { backend: host, [Symbol.dispose]: () => {} };
+    const backend = hostDevice().open();
     backend.setThreads(this.#threads);
     return { backend, [Symbol.dispose]: () => backend[Symbol.dispose]() };
   }
 
-  #caches(options: ModelOptions, arch: ArchModel, { kvType, memory, splits }: LoadPlan): Caches {
-    const { devices, bufferType } = this.#ground;
-    const size = { kvType, nCells: memory[0].kvTokens, nSlots: slotsOf(options) };
-    const place = {
-      native: devices[0].native,
-      type: bufferType,
-      isHost: devices[0].type === 'cpu' && splits === null,
-      splits,
-    };
+  #caches(options: ModelOptions, { caches, memory }: LoadPlan): Caches {
     try {
-      return new Caches(place, arch.caches, size);
+      return new Caches(caches, { nCells: memory[0].kvTokens, nSlots: slotsOf(options) });
     } catch (error) {
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('caches', bufferType.name, error.nBytes, this.memory().freeBytes);
+      throw insufficient('caches', error.where, error.nBytes, this.memory().freeBytes);
     }
   }
 
   #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
-    const { backend, bufferType, first, group } = this.#ground;
+    const { devices, group, spread, name, newRunner } = this.#ground;
     const { kvTokens, contextMax, parts } = plan.memory[0];
+    const size = {
+      nNodesMax: stepTensorsMax(arch, { nRows: options.nSlots, nSplices: options.chunkMax }),
+      nLeafsMax: plan.weights.length + 2 * plan.caches.length + 2 * (options.nSlots + options.chunkMax) + 8,
+    };
     const model = new CausalModel({
       modelId: options.modelId,
       arch,
-      backend,
-      bufferType,
-      tower: first,
-      groupBytes: group === null ? null : plannedBytes(plan).reduce((sum, nBytes) => sum + nBytes, 0),
+      native: devices[0].native,
+      newRunner: () => newRunner(size),
+      tower: plan.tower,
+      readers: group?.bufferType ?? null,
+      plannedBytes: group === null && spread === null ? null : plannedBytes(plan).reduce((a, b) => a + b, 0),
+      parts: plan.parts,
       weights,
-      caches: this.#caches(options, arch, plan),
+      caches: this.#caches(options, plan),
       contextMax,
       kvTokens,
       nSlots: options.nSlots,
-      kvBytesPerToken: kvBytesPerToken(arch.caches, plan.kvType),
+      kvBytesPerToken: plan.caches.reduce((n, { layer, kvType }) => n + kvBytesPerToken([layer], kvType), 0),
       stateBytes: stateBytesPerSlot(arch.caches),
       spareSlot: (options.draftMax ?? 0) > 0 ? options.nSlots : null,
       draftMax: options.draftMax ?? 0,
@@ -134,7 +133,7 @@ class GgmlHost implements DeviceHost {
     } catch (error) {
       model[Symbol.dispose]();
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('steps', bufferType.name, parts.compute, this.memory().freeBytes);
+      throw insufficient('steps', name, parts.compute, this.memory().freeBytes);
     }
   }
 

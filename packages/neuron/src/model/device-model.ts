@@ -90,6 +90,17 @@ export interface KeptPrefixes {
 /** Which rows come back: none, the last token's logits, every token's logits, or the last token's final hidden state. */
 export type ForwardOutput = 'none' | 'last' | 'all' | 'hidden';
 
+/** What one device has of a model whose layers are on several. */
+export interface ModelPart {
+  /** ggml's name of the device, such as `Vulkan0` or `CPU`. */
+  readonly name: string;
+  /** Place among the devices that the thread was started for; null: the host. */
+  readonly member: number | null;
+  readonly nLayers: number;
+  /** Bytes of its memory: weights, caches, compute buffers. */
+  readonly nBytes: number;
+}
+
 export interface DeviceModel extends Disposable {
   /** Tokens one sequence may hold at most. */
   readonly contextMax: number;
@@ -102,6 +113,8 @@ export interface DeviceModel extends Disposable {
   readonly hiddenSize: number;
   /** Device memory in bytes that it holds: weights, caches, compute buffers. */
   readonly bytes: number;
+  /** What each device of a spread has of it; empty otherwise. */
+  readonly parts: readonly ModelPart[];
   readonly hasVision: boolean;
   /** Placeholder id that image rows replace; null without a tower. */
   readonly imageTokenId: number | null;
@@ -154,6 +167,8 @@ export interface ModelOptions {
   readonly chunkMax: number;
   /** Most guesses that `draft` will be given behind a token that is known; none by default. */
   readonly draftMax?: number;
+  /** What the model may take of each device at most, in the order that the thread was started for; by default all that is free. */
+  readonly roomBytes?: readonly number[];
   /** Patches of the largest image that `encodeImage` will be given: memory for it is kept free. None by default. */
   readonly patchesMax?: number;
 }
@@ -181,8 +196,13 @@ export interface DeviceHost extends Disposable {
 export interface DeviceHostOptions {
   /** Index in ggml's registry. */
   readonly index: number;
-  /** Those of the devices that share every model with it: together they are a group. */
+  /** Those of the devices that share every model with it. */
   readonly others?: readonly number[];
+  /**
+   * What they share a model by: each has a part of every layer (`tensors`, the default), or layers of its own, the host
+   * those that are left (`layers`; then there may be no others).
+   */
+  readonly sharing?: 'tensors' | 'layers';
   /** CPU threads for the device's computation. */
   readonly threads: number;
 }

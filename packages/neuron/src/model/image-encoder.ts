@@ -1,5 +1,14 @@
 /** Runs a vision tower: patch rows in, rows of the language model's width out, which stay on the device. */
-import { Buffer, Context, GraphAllocator, tensorTypes, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
+import {
+  Buffer,
+  Context,
+  GraphAllocator,
+  tensorTypes,
+  type Backend,
+  type BufferType,
+  type Native,
+  type Tensor,
+} from '@cortex/ggml';
 import type { TowerGrid, VisionTower } from '../arch/arch.ts';
 import type { ImageEmbeds, ImageInput } from './device-model.ts';
 import { mergeOrder, resamplePositions } from './position-table.ts';
@@ -16,8 +25,8 @@ export class DeviceEmbeds implements ImageEmbeds {
   readonly #context: Context;
   readonly #buffer: Buffer;
 
-  constructor(backend: Backend, type: BufferType, hidden: number, nTokens: number) {
-    this.#context = new Context(backend.device.native, { nTensorsMax: 1 });
+  constructor(native: Native, type: BufferType, hidden: number, nTokens: number) {
+    this.#context = new Context(native, { nTensorsMax: 1 });
     this.tensor = this.#context.tensor(tensorTypes.f32, [hidden, nTokens]);
     this.#buffer = Buffer.allocate(this.#context, type);
     this.nTokens = nTokens;
@@ -47,7 +56,7 @@ export interface EncoderParts {
   readonly positionTable: Float32Array;
   readonly hiddenSize: number;
   /** Where the rows are wanted, if not where the tower is: they go there by way of the host. */
-  readonly readers: { readonly backend: Backend; readonly bufferType: BufferType } | null;
+  readonly readers: BufferType | null;
   weight(name: string): Tensor;
 }
 
@@ -66,10 +75,10 @@ export class ImageEncoder implements Disposable {
   }
 
   encode(image: ImageInput): DeviceEmbeds {
-    const { readers, hiddenSize } = this.#parts;
+    const { readers, hiddenSize, backend } = this.#parts;
     if (readers === null) return this.#compute(image);
     using rows = this.#compute(image);
-    const handed = new DeviceEmbeds(readers.backend, readers.bufferType, hiddenSize, image.nTokens);
+    const handed = new DeviceEmbeds(backend.device.native, readers, hiddenSize, image.nTokens);
     handed.tensor.write(rows.read());
     return handed;
   }
@@ -80,7 +89,7 @@ export class ImageEncoder implements Disposable {
     if (patches.length !== nPatches * tower.patchLength || nTokens * tower.mergeSize ** 2 !== nPatches) {
       throw new RangeError(`an image of ${patches.length} values and ${nTokens} tokens is no ${grid.h}×${grid.w} grid`);
     }
-    const embeds = new DeviceEmbeds(backend, bufferType, hiddenSize, nTokens);
+    const embeds = new DeviceEmbeds(backend.device.native, bufferType, hiddenSize, nTokens);
     try {
       const weight = (name: string): Tensor => this.#parts.weight(name);
       using step = new TowerGraph(backend.device.native, tower, { weight, embeds: embeds.tensor }, grid);

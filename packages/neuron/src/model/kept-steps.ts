@@ -1,31 +1,27 @@
 /**
  * Graphs of small steps, kept for the next steps of the same shape: to build one takes as long as a GPU computes. They share
- * one allocator's memory, which is reserved for the largest of them: each writes its inputs anew, and none outlives a growth.
+ * one runner's memory, which is reserved for the largest of them: each writes its inputs anew, and none outlives a growth.
  */
-import type { GraphAllocator } from '@cortex/ggml';
+import type { GraphRunner } from '@cortex/ggml';
 import { stepKey, type StepShape, type TextStep } from './text-step.ts';
 
 /** Drafts come in a few lengths, and from either of two slots. */
 const stepsMax = 12;
 
 export class KeptSteps implements Disposable {
-  readonly #allocator: GraphAllocator;
+  readonly #runner: GraphRunner;
   readonly #build: (shape: StepShape) => TextStep;
-  readonly #displacing: GraphAllocator | null;
+  readonly #displacing: GraphRunner | null;
   #nDisplaced = 0;
   /** The latest used last. */
   readonly #steps = new Map<string, TextStep>();
 
   /**
-   * @param displacing of a group of devices, which can compute only the graph that was placed last: then one is kept, until
-   * this other allocator places one.
+   * @param displacing of a group of devices, which can compute only the graph that was placed last, wherever: what is kept
+   * is so until this other runner places one.
    */
-  constructor(
-    allocator: GraphAllocator,
-    build: (shape: StepShape) => TextStep,
-    displacing: GraphAllocator | null = null,
-  ) {
-    this.#allocator = allocator;
+  constructor(runner: GraphRunner, build: (shape: StepShape) => TextStep, displacing: GraphRunner | null = null) {
+    this.#runner = runner;
     this.#build = build;
     this.#displacing = displacing;
   }
@@ -40,22 +36,22 @@ export class KeptSteps implements Disposable {
     this.#steps.delete(key);
     this.#steps.set(key, step);
     const [oldest] = this.#steps.keys();
-    const most = this.#displacing === null ? stepsMax : 1;
+    const most = Math.min(stepsMax, this.#runner.placedMax);
     if (this.#steps.size > most && oldest !== undefined) this.#drop(oldest);
     return step;
   }
 
   #place(shape: StepShape): TextStep {
     const step = this.#build(shape);
-    const { nBytes } = this.#allocator;
+    const { nBytes } = this.#runner;
     try {
-      step.allocate(this.#allocator);
+      step.allocate(this.#runner);
     } catch (error) {
       step[Symbol.dispose]();
       throw error;
     }
     // The memory of the others is elsewhere now, and freed.
-    if (this.#allocator.nBytes !== nBytes) this[Symbol.dispose]();
+    if (this.#runner.nBytes !== nBytes) this[Symbol.dispose]();
     return step;
   }
 

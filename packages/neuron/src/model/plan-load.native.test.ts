@@ -20,7 +20,10 @@ const withMemory = (freeBytes: number): Device =>
 
 const mb = 2 ** 20;
 
-const downs = ({ splits }: LoadPlan): readonly number[] => splits?.weights.get('blk.0.ffn_down.weight')?.lengths ?? [];
+const downs = ({ weights }: LoadPlan): readonly number[] => {
+  const place = weights.find(({ spec }) => spec.name === 'blk.0.ffn_down.weight')?.place;
+  return place?.kind === 'buffer' ? (place.split?.lengths ?? []) : [];
+};
 
 describe('a load over devices of unequal memory', () => {
   let dir: string;
@@ -43,7 +46,7 @@ describe('a load over devices of unequal memory', () => {
       draftMax: 0,
       patchesMax: 64,
     } as const;
-    using ground = openGround([cpu.index, cpu.index], 1);
+    using ground = openGround({ index: cpu.index, others: [cpu.index], threads: 1 });
     using checkpoint = await openCheckpoint(dir);
     const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
     const [first, second] = freeBytes;

@@ -2,11 +2,12 @@
  * Everything about a load that is decided before memory is taken: types and places of the weights, how devices share
  * them, and how much of each device's memory they, the caches and the steps take.
  */
-import { sliceShape, type BufferType, type Device, type TensorType } from '@cortex/ggml';
+import { sliceShape, type Backend, type BufferType, type Device } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
+import type { CachePlace, PlacedCache } from './caches.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { memoryOf, type ComputeGround } from './compute-ground.ts';
-import type { ModelOptions } from './device-model.ts';
+import type { ModelOptions, ModelPart } from './device-model.ts';
 import { chooseShares, type SharedPlan } from './device-shares.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { measureNeeds, measureShare, type MeasuredModel, type ModelShare } from './memory-needs.ts';
@@ -19,6 +20,7 @@ import {
   type MemoryLimits,
   type MemoryPlan,
 } from './memory-plan.ts';
+import { planSpread } from './plan-spread.ts';
 import { cachesOn, evenShares, planSplits, type GroupSplits } from './split-plan.ts';
 import { planWeights, type WeightPlan } from './weight-plan.ts';
 
@@ -27,11 +29,14 @@ export const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlot
 
 export interface LoadPlan {
   readonly weights: readonly WeightPlan[];
-  readonly kvType: TensorType;
-  /** Null on a single device. */
-  readonly splits: GroupSplits | null;
+  /** By layer. */
+  readonly caches: readonly PlacedCache[];
   /** Of each device. Context and tokens are the same on all. */
   readonly memory: readonly [MemoryPlan, ...MemoryPlan[]];
+  /** Where the vision tower is, if there is one. */
+  readonly tower: { readonly backend: Backend; readonly bufferType: BufferType };
+  /** Of a spread. */
+  readonly parts: readonly ModelPart[];
 }
 
 const isInBuffer = ({ place }: WeightPlan): boolean => place.kind === 'buffer';
@@ -60,6 +65,7 @@ export const shareOf = (
   splits: GroupSplits,
   { i, type }: { readonly i: number; readonly type: BufferType },
 ): ModelShare => ({
+  isHandedOn: false,
   plans: plans.flatMap((plan) => {
     if (!isInBuffer(plan) || (i > 0 && tower.has(plan.spec.name))) return [];
     const split = splits.weights.get(plan.spec.name);
@@ -87,9 +93,9 @@ const shareOut = (
   devices: readonly Device[],
   { tower, ...sizes }: Sizes,
   limits: Omit<MemoryLimits, 'freeBytes'>,
+  freeBytes: readonly number[],
 ): Sharing => {
   const { arch, plans, kvType } = sizes;
-  const freeBytes = devices.map((device) => memoryOf(device).freeBytes);
   const measured = (splits: GroupSplits): readonly MeasuredModel[] =>
     devices.map((device, i) => {
       const share = shareOf(plans, arch, tower, splits, { i, type: device.bufferType });
@@ -108,6 +114,69 @@ const shareOut = (
   });
 };
 
+/** What is free of each device for this model. */
+const freeOf = ({ devices }: ComputeGround, { roomBytes = [] }: ModelOptions): readonly number[] =>
+  devices.map((device, i) => Math.min(memoryOf(device).freeBytes, roomBytes[i] ?? Infinity));
+
+/** What the operator and the model allow. */
+const limitsOf = (arch: ArchModel, { contextMax, kvTokens, nSlots }: ModelOptions) => ({
+  contextMax: Math.min(arch.contextMax, contextMax ?? arch.contextMax),
+  kvTokens,
+  nSlots,
+});
+
+const notEmpty = (plans: readonly MemoryPlan[]): LoadPlan['memory'] => {
+  const [first, ...others] = plans;
+  if (first === undefined) throw new Error('a load needs a device');
+  return [first, ...others];
+};
+
+const planOverLayers = (
+  spread: readonly Backend[],
+  ground: ComputeGround,
+  checkpoint: Checkpoint,
+  arch: ArchModel,
+  options: ModelOptions,
+): LoadPlan => {
+  const free = freeOf(ground, options);
+  const backends = ground.devices.flatMap((device, i) => {
+    const backend = spread[i];
+    return backend === undefined ? [] : [{ backend, device, freeBytes: free[i] ?? 0 }];
+  });
+  const limits = limitsOf(arch, options);
+  const { weights, devices } = planSpread(backends, { arch, checkpoint, options, nStates: slotsOf(options), limits });
+  const caches = arch.caches.map((layer, i): Omit<PlacedCache, 'place'> & { readonly iDevice: number } => {
+    const iDevice = devices.findIndex(({ first, n }) => i >= first && i < first + n);
+    const kvType = devices[iDevice]?.kvType;
+    if (kvType === undefined) throw new Error(`no device has layer ${i}`);
+    return { layer, kvType, iDevice };
+  });
+  const places = devices.map(({ device }): CachePlace => ({
+    native: device.native,
+    type: device.bufferType,
+    isHost: device.type === 'cpu',
+    splits: null,
+  }));
+  const seeing = devices.find(({ hasTower }) => hasTower) ?? devices.at(-1);
+  if (seeing === undefined) throw new Error('a spread has devices');
+  const nLayers = arch.caches.length - (arch.predictor === null ? 0 : 1);
+  return {
+    weights,
+    caches: caches.flatMap(({ iDevice, ...rest }) => {
+      const place = places[iDevice];
+      return place === undefined ? [] : [{ ...rest, place }];
+    }),
+    memory: notEmpty(devices.map(({ memory }) => memory)),
+    tower: { backend: seeing.backend, bufferType: seeing.device.bufferType },
+    parts: devices.map(({ device, first, n, memory }, i) => ({
+      name: device.name,
+      member: i < devices.length - 1 ? i : null,
+      nLayers: Math.max(0, Math.min(first + n, nLayers) - first),
+      nBytes: totalBytes(memory.parts),
+    })),
+  };
+};
+
 /**
  * @throws CortexError `model_load_failed`; `unsupported_parameter` for types and splits that are not possible;
  * `insufficient_vram` with what is needed, by what, and what is free.
@@ -118,6 +187,8 @@ export const planLoad = (
   arch: ArchModel,
   options: ModelOptions,
 ): LoadPlan => {
+  const { devices, group, spread } = ground;
+  if (spread !== null) return planOverLayers(spread, ground, checkpoint, arch, options);
   const [device] = devices;
   const towerSpecs = arch.vision?.weights ?? [];
   const wanted = { wanted: options.weightType, device, nDevices: devices.length };
@@ -126,25 +197,26 @@ export const planLoad = (
   const tower = new Set(towerSpecs.map((spec) => spec.name));
   const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
   const sizes = { arch, plans, kvType, nSlots, nStates: slotsOf(options), chunkMax, draftMax, patchesMax };
-  const limits = {
-    contextMax: Math.min(arch.contextMax, options.contextMax ?? arch.contextMax),
-    kvTokens: options.kvTokens,
-    nSlots,
-    kvShare: kvShareOf(device.type === 'cpu' ? 'host' : 'device'),
-  };
-  const sharing = group === null ? null : shareOut(devices, { ...sizes, tower }, limits);
+  const isHost = device.type === 'cpu';
+  const limits = { ...limitsOf(arch, options), kvShare: kvShareOf(isHost ? 'host' : 'device') };
+  const free = freeOf(ground, options);
+  const sharing = group === null ? null : shareOut(devices, { ...sizes, tower }, limits, free);
   const decisions = sharing?.decisions ?? [
-    planMemory(measureNeeds({ device, ...sizes }), { ...limits, freeBytes: memoryOf(device).freeBytes }),
+    planMemory(measureNeeds({ device, ...sizes }), { ...limits, freeBytes: free[0] ?? 0 }),
   ];
   const memory = decisions.map((decision, i) => {
-    if (decision.kind === 'short') throw shortage(decision, devices[i]?.name ?? name);
+    if (decision.kind === 'short') throw shortage(decision, devices[i]?.name ?? ground.name);
     return decision.plan;
   });
-  const [first, ...others] = memory;
-  if (first === undefined) throw new Error('a load needs a device');
   const splits = sharing?.splits ?? null;
-  const weights = group === null || splits === null ? plans : inGroup(plans, tower, group.bufferType, splits);
-  return { weights, kvType, splits, memory: [first, ...others] };
+  const place = { native: device.native, type: ground.bufferType, isHost: isHost && splits === null, splits };
+  return {
+    weights: group === null || splits === null ? plans : inGroup(plans, tower, group.bufferType, splits),
+    caches: arch.caches.map((layer) => ({ layer, kvType, place })),
+    memory: notEmpty(memory),
+    tower: ground.first,
+    parts: [],
+  };
 };
 
 /** What the model takes of all devices. */

@@ -2,17 +2,7 @@
  * Guesses what follows a sequence with the model's predictor: token by token, each from the one before. The rows that this
  * leaves in the predictor's cache are in no past yet: steps of the model write them anew.
  */
-import {
-  Context,
-  GraphAllocator,
-  ops,
-  tensorTypes,
-  type Backend,
-  type BufferType,
-  type Graph,
-  type Native,
-  type Tensor,
-} from '@cortex/ggml';
+import { Context, ops, tensorTypes, type Graph, type GraphRunner, type Native, type Tensor } from '@cortex/ggml';
 import { argmax } from '../sampling/argmax.ts';
 import type { ArchModel, GraphBuild, LayerCacheTensors, Predictor } from '../arch/arch.ts';
 import { cellAlignment } from './memory-plan.ts';
@@ -76,32 +66,29 @@ export class PredictorStep implements Disposable {
 export interface PredictorStepsParts {
   readonly arch: ArchModel;
   readonly predictor: Predictor;
-  readonly backend: Backend;
-  readonly bufferType: BufferType;
+  readonly native: Native;
+  readonly runner: GraphRunner;
   readonly caches: readonly LayerCacheTensors[];
   weight(name: string): Tensor;
-  /** Of a group of devices, which can compute only the graph that was placed last: the one that all graphs are placed by. */
-  readonly displacing: GraphAllocator | null;
+  /** Of a group of devices, which can compute only the graph that was placed last: the runner is the one of all graphs. */
+  readonly isShared: boolean;
 }
 
 export class PredictorSteps implements Disposable {
   readonly #parts: PredictorStepsParts;
-  /** Null in a group. */
-  readonly #own: GraphAllocator | null;
   #kept: { readonly key: string; readonly step: PredictorStep } | null = null;
 
   constructor(parts: PredictorStepsParts) {
     this.#parts = parts;
-    this.#own = parts.displacing === null ? new GraphAllocator(parts.backend.device.native, parts.bufferType) : null;
   }
 
   get nBytes(): number {
-    return this.#own?.nBytes ?? 0;
+    return this.#parts.isShared ? 0 : this.#parts.runner.nBytes;
   }
 
   reserve(contextMax: number): void {
     using step = this.#build({ firstCell: 0, nCells: roundUp(contextMax, cellAlignment) });
-    (this.#own ?? this.#parts.displacing)?.reserve(step.graph);
+    this.#parts.runner.reserve(step.graph);
   }
 
   /** Up to `nMax` tokens behind `id`, which follows the past; none where what came before it is not known. */
@@ -146,22 +133,21 @@ export class PredictorSteps implements Disposable {
     // Nothing is foretold by the first token, before which there was none.
     mask.fill(f16NegativeInfinity, 0, 1);
     step.mask.write(mask);
-    this.#parts.backend.compute(step.graph);
+    this.#parts.runner.compute(step.graph);
   }
 
   #build(shape: PredictorShape): PredictorStep {
-    const { arch, predictor, backend, caches } = this.#parts;
+    const { arch, predictor, native, caches, isShared } = this.#parts;
     const weight = (name: string): Tensor => this.#parts.weight(name);
-    const isShared = this.#own === null;
-    return new PredictorStep(backend.device.native, arch, predictor, { weight, caches, isShared }, shape);
+    return new PredictorStep(native, arch, predictor, { weight, caches, isShared }, shape);
   }
 
   #stepFor(shape: PredictorShape): PredictorStep {
     const key = `${shape.firstCell}+${shape.nCells}`;
-    if (this.#own !== null && this.#kept?.key === key) return this.#kept.step;
+    if (!this.#parts.isShared && this.#kept?.key === key) return this.#kept.step;
     this.#drop();
     const step = this.#build(shape);
-    (this.#own ?? this.#parts.displacing)?.allocate(step.graph);
+    this.#parts.runner.allocate(step.graph);
     this.#kept = { key, step };
     return step;
   }
@@ -173,6 +159,6 @@ export class PredictorSteps implements Disposable {
 
   [Symbol.dispose](): void {
     this.#drop();
-    this.#own?.[Symbol.dispose]();
+    if (!this.#parts.isShared) this.#parts.runner[Symbol.dispose]();
   }
 }

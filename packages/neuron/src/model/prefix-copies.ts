@@ -1,5 +1,5 @@
 /** `KeptPrefixes` of a model: rooms decide who has cells, the caches copy what is in them. */
-import type { Backend, GraphAllocator } from '@cortex/ggml';
+import type { GraphRunner } from '@cortex/ggml';
 import { ByteBlocks } from './byte-blocks.ts';
 import type { Caches } from './caches.ts';
 import type { HostCells, KeptPrefixes, ModelSequence, ParkedCells, SavedState } from './device-model.ts';
@@ -11,8 +11,7 @@ import { Sequence } from './sequence.ts';
 const blockTokens = 64;
 
 export interface PrefixCopiesParts {
-  readonly backend: Backend;
-  readonly allocator: GraphAllocator;
+  readonly runner: GraphRunner;
   readonly caches: Caches;
   readonly rooms: SequenceRooms;
   readonly kvBytesPerToken: number;
@@ -89,11 +88,11 @@ export class PrefixCopies implements KeptPrefixes {
   #fill(to: Sequence, cells: Past['cells'], nTokens: number): void {
     if (cells === null) return;
     if (cells instanceof CellsOnHost) return this.#upload(to, cells, nTokens);
-    const { backend, allocator, caches } = this.#parts;
+    const { runner, caches } = this.#parts;
     const held = cells instanceof Sequence ? cells.nPast : ownCells(cells).nTokens;
     if (held < nTokens) throw new RangeError(`${nTokens} tokens of a past of ${held}`);
     const { extent } = cells instanceof Sequence ? cells : ownCells(cells);
-    caches.copyCells(backend, allocator, extent.start, to.extent.start, nTokens);
+    caches.copyCells(runner, extent.start, to.extent.start, nTokens);
   }
 
   #upload(to: Sequence, cells: CellsOnHost, nTokens: number): void {

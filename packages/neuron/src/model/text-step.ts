@@ -3,7 +3,7 @@
  * new inputs. What changes from token to token (ids, positions, cells, masks) is input; what is baked in (where each
  * sequence's cells and slot lie, how many cells it looks at) makes up the shape's key.
  */
-import { Context, ops, tensorTypes, type Graph, type GraphAllocator, type Native, type Tensor } from '@cortex/ggml';
+import { Context, ops, tensorTypes, type Graph, type GraphRunner, type Native, type Tensor } from '@cortex/ggml';
 import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
 import { attentionRuns, type AttentionRun } from './attention-runs.ts';
 
@@ -31,6 +31,12 @@ export interface StepShape {
   readonly output: 'columns' | 'hidden' | 'none';
   readonly nOutputs: number;
 }
+
+/** Upper bound of the tensors that a step makes. */
+export const stepTensorsMax = (
+  model: Pick<ArchModel, 'nTensorsMax' | 'nTensorsPerRow'>,
+  { nRows, nSplices }: { readonly nRows: number; readonly nSplices: number },
+): number => model.nTensorsMax + nRows * (model.nTensorsPerRow + 1) + nSplices * 3 + 8;
 
 /** Equal keys mean that a graph may be computed again. Graphs with image rows are never kept. */
 export const stepKey = ({ nTokens, rows, output, nOutputs }: StepShape): string =>
@@ -62,8 +68,7 @@ export class TextStep implements Disposable {
     parts: { readonly weight: (name: string) => Tensor; readonly caches: readonly LayerCacheTensors[] },
     shape: StepShape,
   ) {
-    const nTensorsMax =
-      model.nTensorsMax + shape.rows.length * (model.nTensorsPerRow + 1) + shape.splices.length * 3 + 8;
+    const nTensorsMax = stepTensorsMax(model, { nRows: shape.rows.length, nSplices: shape.splices.length });
     const ctx = new Context(native, { nTensorsMax, nNodesMax: nTensorsMax });
     this.#ctx = ctx;
     const n = shape.nTokens * shape.rows.length;
@@ -121,8 +126,8 @@ export class TextStep implements Disposable {
     return result;
   }
 
-  allocate(allocator: GraphAllocator): void {
-    allocator.allocate(this.graph);
+  allocate(runner: GraphRunner): void {
+    runner.allocate(this.graph);
   }
 
   [Symbol.dispose](): void {

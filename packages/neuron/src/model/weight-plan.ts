@@ -100,6 +100,8 @@ export interface PlanOptions {
   readonly wanted: WeightType;
   /** That share the weights: several have them in memory of theirs, which the file's pages and faster layouts are not. */
   readonly nDevices: number;
+  /** False where weights of the same values may be on different devices: each is then there by itself. */
+  readonly mayTie?: boolean;
 }
 
 class WeightPlanner {
@@ -107,16 +109,18 @@ class WeightPlanner {
   readonly #device: Device;
   readonly #wanted: WeightType;
   readonly #nDevices: number;
+  readonly #mayTie: boolean;
   readonly #faster: readonly BufferType[];
   readonly #byName = new Map<string, WeightPlan>();
   /** A model has hundreds of weights of a few shapes. */
   readonly #answers = new Map<string, BufferType | null>();
 
-  constructor(checkpoint: Checkpoint, { device, wanted, nDevices }: PlanOptions) {
+  constructor(checkpoint: Checkpoint, { device, wanted, nDevices, mayTie = true }: PlanOptions) {
     this.#nDevices = nDevices;
     this.#checkpoint = checkpoint;
     this.#device = device;
     this.#wanted = wanted;
+    this.#mayTie = mayTie;
     this.#faster = nDevices > 1 ? [] : weightBufferTypes(device);
   }
 
@@ -143,7 +147,7 @@ class WeightPlanner {
   #placeOf(spec: WeightSpec, form: WeightForm, type: TensorType): WeightPlace {
     const faster = spec.role === 'exact' || spec.role === 'embedding' ? null : this.#fasterFor(type, spec.ne);
     if (faster !== null) return { kind: 'buffer', type: faster, isWhole: true };
-    const tied = spec.tiedTo === undefined ? undefined : this.#byName.get(spec.tiedTo);
+    const tied = spec.tiedTo === undefined || !this.#mayTie ? undefined : this.#byName.get(spec.tiedTo);
     if (tied?.type === type) return { kind: 'shared', with: tied.spec.name };
     const mayMap = this.#device.type === 'cpu' && this.#nDevices === 1;
     const bytes = mayMap ? mappedBytesOf(this.#checkpoint, form, type) : null;

@@ -81,6 +81,12 @@ export interface WeightSpec extends WeightForm {
   readonly split?: Split;
 }
 
+/** Number of the layer that has the weight; null for embedding, head and final norm, and for those of a tower. */
+export const layerOf = ({ name }: Pick<WeightSpec, 'name'>): number | null => {
+  const number = /^blk\.(\d+)\./.exec(name)?.[1];
+  return number === undefined ? null : Number(number);
+};
+
 /** Names that the checkpoint has, for choices that depend on it: those of its own format. */
 export interface TensorNames {
   has(name: string): boolean;

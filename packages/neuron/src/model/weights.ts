@@ -73,7 +73,9 @@ export class Weights implements Disposable {
   readonly #mappings: FileMapping[] = [];
   #nBytes = 0;
 
-  /** Allocates without reading. @throws CortexError `insufficient_vram` with what was needed and what is free. */
+  /**
+   * Allocates without reading. `device` is asked to use mapped memory, if any is planned; other weights are in buffers that
+   * the plan names. @throws CortexError `insufficient_vram` with what was needed and what is free. */
   constructor(device: Device, plans: readonly WeightPlan[], freeBytes: number) {
     this.#plans = plans;
     try {
@@ -109,7 +111,7 @@ export class Weights implements Disposable {
     } catch (error) {
       for (const { context } of groups) if (!context.hasMemory) context[Symbol.dispose]();
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('weights', device.name, error.nBytes, freeBytes);
+      throw insufficient('weights', error.where, error.nBytes, freeBytes);
     }
   }
 
