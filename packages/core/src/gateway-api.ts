@@ -3,7 +3,7 @@
  * writes values of these types; whoever reads them trusts the gateway.
  */
 import type { ModelProfile } from './config/models.ts';
-import type { Limit } from './neuron-api.ts';
+import type { LayerPart, Limit } from './neuron-api.ts';
 
 export type ModelState = 'loaded' | 'loading' | 'available';
 
@@ -55,6 +55,8 @@ export interface NodeModelSnapshot {
   readonly status: 'loaded' | 'loading' | 'unloading' | 'available' | 'failed';
   readonly devices: readonly number[];
   readonly vram_used_mb: number;
+  /** What each device (null: the host's memory) has of it where its layers are on several; empty otherwise. */
+  readonly layers: readonly Pick<LayerPart, 'device' | 'name' | 'layers' | 'mb'>[];
   /** Leases of this gateway. */
   readonly in_flight: number;
   /** Requests on the node that came from elsewhere, as of the last poll. */

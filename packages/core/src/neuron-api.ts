@@ -110,13 +110,29 @@ export const loadProgressSchema = z.looseObject({
   eta_secs: nonNegative.nullish(),
 });
 
+/** What one of several devices has of a model whose layers are on all of them. */
+export const layerPartSchema = z.looseObject({
+  /** Index of the device; null: the host's memory. */
+  device: z.int().nonnegative().nullable(),
+  name: z.string(),
+  layers: z.int().nonnegative(),
+  /** Of its memory. */
+  mb: nonNegative,
+});
+export type LayerPart = z.infer<typeof layerPartSchema>;
+
 export const nodeModelSchema = z.looseObject({
   id: z.string().min(1),
   harness: z.string(),
   status: z.enum(modelStatuses),
   /** Indices of the devices it is on; empty when it is not loaded. */
   devices: z.array(z.int().nonnegative()),
+  /** On its devices, without the host's memory. */
   vram_used_mb: nonNegative,
+  /** Loaded with layers of its own on each of several devices and the host: what each has. */
+  layers: z.array(layerPartSchema).nullish(),
+  /** No device has room for it, and it would be loaded so: with this much of the host's memory there to take. */
+  layer_offload: z.looseObject({ host_mb: nonNegative }).nullish(),
   /** What the weights and one sequence are expected to need before it is loaded. */
   vram_needed_mb: nonNegative.nullish(),
   /** Where the node's operator has it loaded: how many devices share it, and which; absent: any one. */
@@ -142,6 +158,11 @@ export const loadRequestSchema = z.looseObject({
   harness: z.string().nullish(),
   quant: z.string().nullish(),
   tensor_parallel: z.int().positive().nullish(),
+  /**
+   * Whether its layers may be spread over devices and the host's memory if no device has room for it; `devices` are then
+   * those that may be used. Default: the neuron's `layer_offload`.
+   */
+  layer_offload: z.boolean().nullish(),
   devices: z.array(z.int().nonnegative()).nullish(),
   /** True: answer only when it is loaded (or failed). Default: answer `loading` at once. */
   wait: z.boolean().nullish(),

@@ -78,6 +78,9 @@ const sharedSide: PromptSideLoader = async (dir, modelId, options) => {
   return { ...(await side), close: async () => {} };
 };
 
+/** What each device of a spread has, and the host. */
+const partOfEach = { name: 'FAKE', nLayers: 3, nBytes: 300 * 2 ** 20 };
+
 /** @param measurer by default none: the harness guesses what models need. */
 export const setUp = async (
   config: Partial<GgmlConfig> = {},
@@ -92,12 +95,14 @@ export const setUp = async (
   const groups: FakeDevice[] = [];
   const harness = new GgmlHarness({
     devices,
-    openGroup: async (indices) => {
+    openGroup: async (indices, sharing) => {
       const group = new FakeDevice(indices[0], indices);
+      if (sharing === 'layers') group.parts = [...indices.keys(), null].map((member) => ({ ...partOfEach, member }));
       groups.push(group);
       return group;
     },
     config: { ...neuronConfigSchema.parse({}).harness.ggml, ...config },
+    hostFreeBytes: () => 4000 * 2 ** 20,
     store: new ModelStore({ modelDirs: [root], hubCacheDir: path.join(root, 'none'), hub: null }),
     supportedModelTypes: ['qwen3_5'],
     loadPromptSide: sharedSide,

@@ -81,6 +81,18 @@ const ggmlSchema = z.strictObject({
     .describe(
       "Tokens guessed ahead while one answer is generated alone, by the checkpoint's own layer for that (MTP) where there is one, and from repetitions in the text; the answer is the same, sooner. 0 turns it off, and leaves that layer out of memory.",
     ),
+  layer_offload: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Load a model that no GPU has room for with its layers over several of them and the host's memory, where a load does not say: slower, but it runs. Without it such a load is refused.",
+    ),
+  device_memory_max_mb: positiveInt
+    .optional()
+    .describe(
+      'Memory of each device that models may take, in MB; the rest is left to others. Default: all that is free.',
+    )
+    .meta({ examples: [20_000] }),
   threads: z
     .int()
     .min(1)
@@ -165,6 +177,13 @@ export const neuronConfigSchema = z.strictObject({
           .optional()
           .describe('GPUs of this host that share it, each with a part of every layer. Default: one has all of it.')
           .meta({ examples: [2] }),
+        layer_offload: z
+          .boolean()
+          .optional()
+          .describe(
+            "Spread its layers over GPUs and the host's memory where no GPU has room for it. Default: [harness.ggml] layer_offload.",
+          )
+          .meta({ examples: [true] }),
         devices: z
           .array(z.int().min(0))
           .min(1)

@@ -67,7 +67,7 @@ const after = (ms: number): { readonly elapsed: Promise<'late'>; readonly clear:
 export class DeviceClient implements Device {
   readonly info: DeviceInfo;
   readonly members: readonly number[];
-  /** Its thread's name, such as `cuda-dev-0` or `cuda-dev-0+1`. */
+  /** Its thread's name, such as `cuda-dev-0`, `cuda-dev-0+1` or `cuda-dev-0+1+host`. */
   readonly name: string;
   readonly heartbeat: Heartbeat;
   readonly #options: DeviceOptions;
@@ -87,7 +87,7 @@ export class DeviceClient implements Device {
     const { info, hostUrl, host, waitingMax = defaultWaitingMax } = options;
     this.info = info;
     this.members = options.members ?? [info.index];
-    this.name = `${info.backend}-dev-${this.members.join('+')}`;
+    this.name = `${info.backend}-dev-${this.members.join('+')}${host.sharing === 'layers' ? '+host' : ''}`;
     this.#options = options;
     const heartbeat = Heartbeat.buffer();
     this.heartbeat = new Heartbeat(heartbeat);

@@ -25,8 +25,14 @@ const preference = ['gpu', 'igpu', 'cpu'] as const;
 
 const mb = 1024 * 1024;
 
-/** All of the best kind there is, numbered from 0 in the registry's order; empty when there is none to compute on. */
-export const chooseDevices = (devices: readonly RegisteredDevice[]): readonly ServedDevice[] => {
+/**
+ * All of the best kind there is, numbered from 0 in the registry's order; empty when there is none to compute on.
+ * @param memoryMaxMb what models may have of each; the rest counts as not there
+ */
+export const chooseDevices = (
+  devices: readonly RegisteredDevice[],
+  memoryMaxMb = Infinity,
+): readonly ServedDevice[] => {
   const best = preference.find((type) => devices.some((device) => device.type === type));
   const served = devices.filter(({ type }) => type === best);
   return served.map((device, index) => ({
@@ -34,7 +40,7 @@ export const chooseDevices = (devices: readonly RegisteredDevice[]): readonly Se
       index,
       name: device.description.trim(),
       backend: device.backend,
-      vram_total_mb: Math.round(device.memory().totalBytes / mb),
+      vram_total_mb: Math.min(memoryMaxMb, Math.round(device.memory().totalBytes / mb)),
       ...(device.pciId !== null && { pci_id: device.pciId }),
     },
     registryIndex: device.index,

@@ -7,7 +7,7 @@ import { DeviceGuard } from '../device/device-guard.ts';
 import type { EngineFactory, EngineParts } from '../main.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { defaultThreads } from './compute-threads.ts';
-import type { OpenGroup } from './device-groups.ts';
+import type { OpenGroup, Sharing } from './device-groups.ts';
 import { GgmlHarness } from './ggml-harness.ts';
 import { enginePackages } from './probe-engine.ts';
 import { SizingThread } from './sizing-thread.ts';
@@ -17,15 +17,16 @@ const hostUrl = new URL('../model/device-host.ts', import.meta.url);
 /** 64 prompts of 16 choices. */
 const sequencesPerRequestMax = 1024;
 
-/** Several share every model that is loaded on them. */
+/** Several share every model that is loaded on them, by layers with the host. */
 const openDevice = (
   [{ info, registryIndex }, ...others]: readonly [ServedDevice, ...ServedDevice[]],
   guard: DeviceGuard,
   { config, log }: EngineParts,
+  sharing: Sharing = 'tensors',
 ): Promise<DeviceClient> => {
   const infos = [info, ...others.map((other) => other.info)];
   const members = infos.map(({ index }) => index);
-  const name = infos.map((each) => each.name).join(' + ');
+  const name = [...infos.map((each) => each.name), ...(sharing === 'layers' ? ['host'] : [])].join(' + ');
   return DeviceClient.open({
     info: { ...info, name, vram_total_mb: infos.reduce((sum, each) => sum + each.vram_total_mb, 0) },
     members,
@@ -33,6 +34,7 @@ const openDevice = (
     host: {
       index: registryIndex,
       others: others.map((other) => other.registryIndex),
+      sharing,
       threads: config.threads ?? defaultThreads(),
     },
     guard,
@@ -44,10 +46,10 @@ const openDevice = (
 
 const openGroup =
   (served: readonly ServedDevice[], guard: DeviceGuard, parts: EngineParts): OpenGroup =>
-  (indices) => {
+  (indices, sharing) => {
     const [first, ...others] = indices.flatMap((index) => served.filter(({ info }) => info.index === index));
     if (first === undefined) throw new Error(`no devices ${indices.join(', ')} to make a group of`);
-    return openDevice([first, ...others], guard, parts);
+    return openDevice([first, ...others], guard, parts, sharing);
   };
 
 /** Those that open; one that does not leaves the others. @throws what the first said when none opens. */
@@ -73,10 +75,10 @@ const openDevices = async (
 
 /** @throws LibraryError naming the package to install; CortexError when no device opens. */
 export const createGgmlEngine: EngineFactory = async (parts) => {
-  const { config, defaultModels, store } = parts;
+  const { config, defaultModels, store, log } = parts;
   const library = openLibrary();
   const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
-  const served = chooseDevices(library.devices);
+  const served = chooseDevices(library.devices, config.device_memory_max_mb);
   const devices = await openDevices(served, guard, parts);
   const { registryIndex } = served[0] ?? { registryIndex: 0 };
   const measurer = new SizingThread(registryIndex, config);
@@ -89,6 +91,7 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
     store,
     supportedModelTypes,
     measurer,
+    onSpread: (model, layers) => log.info({ model, layers }, 'layers over several devices'),
   });
   // Whoever lists the models first finds them measured.
   void harness.models().catch(() => {});

@@ -1,11 +1,15 @@
 /**
- * Groups of devices that share models, each with a thread of its own, opened when the first model wants it and kept for
- * the daemon's life. The devices' own threads go on serving what they have: a group only takes memory that is free. One
- * that fails is out of service by itself.
+ * Groups of devices that share models, by parts of every layer or each by layers of its own. Each has a thread of its own,
+ * opened when the first model wants it and kept for the daemon's life. The devices' own threads go on serving what they
+ * have: a group only takes memory that is free. One that fails is out of service by itself.
  */
 import type { Device } from '../device/contract.ts';
+import type { DeviceHostOptions } from '../model/device-model.ts';
 
-export type OpenGroup = (indices: readonly number[]) => Promise<Device>;
+/** What the devices of a group have of a model: see `DeviceHostOptions`. */
+export type Sharing = NonNullable<DeviceHostOptions['sharing']>;
+
+export type OpenGroup = (indices: readonly number[], sharing: Sharing) => Promise<Device>;
 
 export class DeviceGroups {
   readonly #openGroup: OpenGroup;
@@ -16,11 +20,11 @@ export class DeviceGroups {
   }
 
   /** The group of these devices, in this order. @throws what opening it threw; the next call tries again. */
-  of(indices: readonly number[]): Promise<Device> {
-    const key = indices.join('+');
+  of(indices: readonly number[], sharing: Sharing): Promise<Device> {
+    const key = `${sharing} ${indices.join('+')}`;
     const known = this.#groups.get(key);
     if (known !== undefined) return known;
-    const group = this.#openGroup(indices);
+    const group = this.#openGroup(indices, sharing);
     this.#groups.set(key, group);
     group.catch(() => this.#groups.delete(key));
     return group;

@@ -2,7 +2,7 @@
  * The `Harness` on ggml devices: from ids to models by the catalogue and the registry, from requests to answers by the
  * jobs. Every request holds a lease on its model until it has ended, in whatever way.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, freemem } from 'node:os';
 import { CortexError } from '@cortex/core';
 import type {
   ChatRequest,
@@ -14,6 +14,7 @@ import type {
   EmbeddingsRequest,
   GgmlConfig,
   Harness,
+  LayerPart,
   LoadRequest,
   ModelActivity,
   NodeModel,
@@ -34,14 +35,15 @@ import { runEmbed } from './embed-job.ts';
 import { ModelLoader } from './load-model.ts';
 import { GrammarThread } from './grammar-thread.ts';
 import { loadOptionsOf } from './load-options.ts';
-import { contextMaxOf } from './loaded-model.ts';
+import { heldBytes, limitBytes } from './held-memory.ts';
+import { contextMaxOf, type LoadedModel } from './loaded-model.ts';
 import { DeviceGroups, type OpenGroup } from './device-groups.ts';
 import { DeviceRooms } from './device-rooms.ts';
 import { ModelSettings } from './model-settings.ts';
 import { ModelSizes, type ModelMeasurer } from './model-sizes.ts';
 import { ModelCatalogue, refusedModel, type KnownModel } from './model-catalogue.ts';
 import { ModelRegistry, type Lease } from './model-registry.ts';
-import { downloadingModel, nodeModelOf } from './node-model.ts';
+import { downloadingModel, layersOf, nodeModelOf } from './node-model.ts';
 import { loadPromptSide as loadFromDisk, type PromptSideLoader } from './prompt-side.ts';
 import { requireVision } from './require-vision.ts';
 import { runTokenize } from './tokenize-job.ts';
@@ -62,6 +64,10 @@ export interface GgmlHarnessParts {
   readonly loadPromptSide?: PromptSideLoader;
   /** What a model would need of these devices; null: it is guessed from the size of its files. */
   readonly measurer?: ModelMeasurer | null;
+  /** Bytes of the host's memory that are free; by default as the system says. */
+  readonly hostFreeBytes?: () => number;
+  /** A model has been loaded with its layers over several devices. */
+  readonly onSpread?: (modelId: string, layers: readonly LayerPart[]) => void;
 }
 
 /** Images that may wait for a thread, over all requests. */
@@ -101,6 +107,7 @@ export class GgmlHarness implements Harness {
   readonly #sizes: ModelSizes | null;
   readonly #settings: ModelSettings;
   readonly #rooms: DeviceRooms;
+  readonly #hostFreeBytes: () => number;
 
   constructor(parts: GgmlHarnessParts) {
     const { devices, config, store, supportedModelTypes, loadPromptSide = loadFromDisk, measurer = null } = parts;
@@ -111,6 +118,7 @@ export class GgmlHarness implements Harness {
     const imageLimits = { resizedPixelsMax: config.image_resized_pixels_max };
     this.#loadPromptSide = (dir, modelId) => loadPromptSide(dir, modelId, imageLimits);
     this.#groups = new DeviceGroups(parts.openGroup);
+    this.#hostFreeBytes = parts.hostFreeBytes ?? freemem;
     const loader = new ModelLoader({
       devices,
       groups: this.#groups,
@@ -119,11 +127,19 @@ export class GgmlHarness implements Harness {
       buildTrie: (table) => this.#grammars.trie(table),
       sizes: this.#sizes,
       settings: this.#settings,
+      loaded: () => this.#loadedModels(),
+      hostFreeBytes: this.#hostFreeBytes,
     });
     this.#devices = devices;
     this.#config = config;
     this.#catalogue = new ModelCatalogue(store, supportedModelTypes);
-    this.#registry = new ModelRegistry({ load: (...load) => loader.load(...load) });
+    this.#registry = new ModelRegistry({
+      load: async (...load) => {
+        const model = await loader.load(...load);
+        if (model.loaded.parts.length > 0) parts.onSpread?.(model.known.id, layersOf(model));
+        return model;
+      },
+    });
     this.#preparer = newPreparer(config);
   }
 
@@ -139,6 +155,7 @@ export class GgmlHarness implements Harness {
         harness: this.name,
         devices: this.#devices,
         roomBytes,
+        hostBytes: this.#hostFreeBytes() + heldBytes(this.#loadedModels(), null),
         config: this.#config,
         settings: this.#settings,
         size: sizes?.get(model.dir) ?? null,
@@ -167,7 +184,10 @@ export class GgmlHarness implements Harness {
   }
 
   deviceHealth(): Promise<readonly DeviceHealth[]> {
-    return Promise.all(this.#devices.map(deviceHealthOf));
+    const loaded = this.#loadedModels();
+    return Promise.all(
+      this.#devices.map((device) => deviceHealthOf(device, this.#config, heldBytes(loaded, device.info.index))),
+    );
   }
 
   async load(request: LoadRequest): Promise<void> {
@@ -255,15 +275,18 @@ export class GgmlHarness implements Harness {
   /** What a model could have of each device if the others went. */
   async #roomBytes(): Promise<ReadonlyMap<Device, number>> {
     const freeBytes = await this.#rooms.freeBytes();
-    const held = this.#registry.loaded();
+    const loaded = this.#loadedModels();
+    const limit = limitBytes(this.#config);
     return new Map(
-      [...freeBytes].map(([device, nBytes]) => {
-        const its = held.filter(({ model }) => model.device.members.includes(device.info.index));
-        const heldHere = ({ model: { loaded, device: on } }: (typeof its)[number]): number =>
-          loaded.bytes / on.members.length;
-        return [device, its.reduce((sum, each) => sum + heldHere(each), nBytes)];
-      }),
+      [...freeBytes].map(([device, nBytes]) => [
+        device,
+        Math.min(limit, nBytes + heldBytes(loaded, device.info.index)),
+      ]),
     );
+  }
+
+  #loadedModels(): readonly LoadedModel[] {
+    return this.#registry.loaded().map(({ model }) => model);
   }
 
   #leased(known: KnownModel, signal: AbortSignal): AsyncGenerator<CompletionEvent, Lease> {

@@ -12,9 +12,11 @@ export interface LoadPlace {
 
 export interface LoadOptions extends LoadPlace {
   readonly weightType: WeightType | null;
+  /** Whether its layers may be spread over the devices and the host's memory. */
+  readonly mayOffload: boolean | null;
 }
 
-export const anyLoad: LoadOptions = { weightType: null, deviceIndices: null, nDevices: null };
+export const anyLoad: LoadOptions = { weightType: null, deviceIndices: null, nDevices: null, mayOffload: null };
 
 const unsupported = (param: string, message: string): CortexError =>
   new CortexError('unsupported_parameter', message, { param });
@@ -39,12 +41,23 @@ const indicesOf = (wanted: readonly number[], devices: readonly DeviceInfo[]): r
   return wanted.length === 0 ? null : wanted;
 };
 
-/** Several devices that are named share the model. @throws CortexError `unsupported_parameter`, `invalid_request`. */
+/**
+ * Several devices that are named share the model, or may each have layers of it.
+ * @throws CortexError `unsupported_parameter`, `invalid_request`.
+ */
 export const placeOf = (
-  { tensor_parallel: wanted, devices: named }: Pick<LoadRequest, 'tensor_parallel' | 'devices'>,
+  request: Pick<LoadRequest, 'tensor_parallel' | 'devices' | 'layer_offload'>,
   devices: readonly DeviceInfo[],
 ): LoadPlace => {
+  const { tensor_parallel: wanted, devices: named, layer_offload: mayOffload } = request;
   const deviceIndices = indicesOf(named ?? [], devices);
+  if (mayOffload === true) {
+    if ((wanted ?? 1) === 1) return { deviceIndices, nDevices: null };
+    throw unsupported(
+      'layer_offload',
+      'devices share every layer (tensor_parallel) or have layers of their own, not both',
+    );
+  }
   const nDevices = wanted ?? deviceIndices?.length ?? null;
   if (nDevices !== null && nDevices > devices.length) {
     const there = devices.length === 1 ? 'is one device' : `are ${devices.length} devices`;
@@ -60,6 +73,7 @@ export const placeOf = (
 export const loadOptionsOf = (request: LoadRequest, devices: readonly DeviceInfo[]): LoadOptions => ({
   weightType: weightTypeOf(request.quant),
   ...placeOf(request, devices),
+  mayOffload: request.layer_offload ?? null,
 });
 
 /** By the name that a checkpoint has its type under: `float32`, `bfloat16`, `Q4_K_M`. */

@@ -270,11 +270,16 @@ const abortAll = (controllers: ReadonlySet<AbortController>, reason: CortexError
   for (const controller of controllers) controller.abort(reason);
 };
 
-const checkLoadedAs = ({ known, weightType, device }: LoadedModel, wanted: LoadOptions): void => {
-  const differs =
-    (wanted.weightType !== null && wanted.weightType !== weightType) ||
-    (wanted.nDevices !== null && wanted.nDevices !== device.members.length) ||
-    (wanted.deviceIndices !== null && !wanted.deviceIndices.every((index) => device.members.includes(index)));
+const checkLoadedAs = ({ known, weightType, device, loaded }: LoadedModel, wanted: LoadOptions): void => {
+  const isSpread = loaded.parts.length > 0;
+  const isElsewhere =
+    wanted.mayOffload === true
+      ? // It is on as many of them as it takes.
+        !device.members.every((index) => wanted.deviceIndices?.includes(index) ?? true)
+      : (wanted.nDevices !== null && wanted.nDevices !== device.members.length) ||
+        (wanted.deviceIndices !== null && !wanted.deviceIndices.every((index) => device.members.includes(index))) ||
+        (isSpread && (wanted.mayOffload === false || (wanted.nDevices ?? 1) > 1));
+  const differs = (wanted.weightType !== null && wanted.weightType !== weightType) || isElsewhere;
   if (!differs) return;
   throw new CortexError(
     'invalid_request',

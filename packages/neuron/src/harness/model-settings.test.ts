@@ -24,16 +24,33 @@ describe('a load of a model with settings of its own', () => {
     [{ devices: [0, 2] }, 'q8_0', 2, [0, 2]],
     [{ tensor_parallel: 3, quant: 'auto' }, 'auto', 3, null],
   ])('has those that it does not name: %j', (asked, weightType, nDevices, deviceIndices) => {
-    expect(settled({ ...table, devices: [...table.devices] }, asked)).toEqual({ weightType, nDevices, deviceIndices });
+    expect(settled({ ...table, devices: [...table.devices] }, asked)).toMatchObject({
+      weightType,
+      nDevices,
+      deviceIndices,
+    });
   });
 
   it('has the type of all models, or that of its file, where its table names none', () => {
-    expect(settled({}, {})).toEqual({ weightType: 'f16', nDevices: null, deviceIndices: null });
-    expect(settled({ devices: [1] }, {}, '/models/m.gguf')).toEqual({
+    expect(settled({}, {})).toMatchObject({ weightType: 'f16', nDevices: null, deviceIndices: null });
+    expect(settled({ devices: [1] }, {}, '/models/m.gguf')).toMatchObject({
       weightType: 'auto',
       nDevices: 1,
       deviceIndices: [1],
     });
+  });
+
+  it('has its layers spread where it, its table or the neuron says so, over the devices that are named', () => {
+    expect(settled({}, {}).mayOffload).toBe(false);
+    expect(settled({ layer_offload: true }, {}).mayOffload).toBe(true);
+    expect(settled({ layer_offload: true }, { layer_offload: false }).mayOffload).toBe(false);
+    const spread = { mayOffload: true, nDevices: null };
+    expect(settled({ tensor_parallel: 2, devices: [0, 2] }, { layer_offload: true })).toMatchObject({
+      ...spread,
+      deviceIndices: [0, 2],
+    });
+    expect(settled({}, { layer_offload: true, devices: [1, 2] })).toMatchObject({ ...spread, deviceIndices: [1, 2] });
+    expect(() => settled({}, { layer_offload: true, tensor_parallel: 2 })).toThrow('not both');
   });
 
   it('is refused where they cannot be and nothing else is asked for', () => {

@@ -7,9 +7,10 @@ import { placeOf, type LoadOptions, type LoadPlace } from './load-options.ts';
 
 type Known = Pick<StoredModel, 'id' | 'dir'>;
 
-/** Of a load whose number type is settled. */
+/** Of a load of which nothing is left to settings. */
 export interface SettledOptions extends LoadOptions {
   readonly weightType: WeightType;
+  readonly mayOffload: boolean;
 }
 
 export class ModelSettings {
@@ -38,10 +39,24 @@ export class ModelSettings {
     return placeOf(this.of(id), this.#devices);
   }
 
-  /** A load that counts or names devices has none of the operator's, unless it counts as many. @throws as `place`. */
-  settle(model: Known, { weightType, ...asked }: LoadOptions): SettledOptions {
+  /** Whether its layers may be spread over devices and the host's memory, where a load does not say. */
+  mayOffload(id: string): boolean {
+    return this.of(id).layer_offload ?? this.#config.layer_offload;
+  }
+
+  /**
+   * A load that counts or names devices has none of the operator's, unless it counts as many; one that wants layers of its
+   * own on each has those that are named. @throws as `place`.
+   */
+  settle(model: Known, { weightType, mayOffload, ...asked }: LoadOptions): SettledOptions {
     const { devices, tensor_parallel: counted = devices?.length } = this.of(model.id);
-    const isOwn = asked.nDevices === null || (asked.deviceIndices === null && asked.nDevices === counted);
-    return { weightType: weightType ?? this.weightType(model), ...(isOwn ? this.place(model.id) : asked) };
+    const isOwn = asked.deviceIndices === null && (asked.nDevices === null || asked.nDevices === counted);
+    const place = isOwn ? this.place(model.id) : asked;
+    return {
+      weightType: weightType ?? this.weightType(model),
+      mayOffload: mayOffload ?? this.mayOffload(model.id),
+      ...place,
+      ...(mayOffload === true && { nDevices: null }),
+    };
   }
 }

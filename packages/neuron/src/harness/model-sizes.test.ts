@@ -95,7 +95,8 @@ describe('a model on disk', () => {
     setup.device.freeBytes = 50 * mb;
     expect((await modelOf(ids.vision))?.servable).toEqual({
       ok: false,
-      reason: 'it needs 113 MB (weights 100, KV cache 1, recurrent states 2, computing 10), device 0 has 50 MB',
+      reason:
+        "it needs 113 MB (weights 100, KV cache 1, recurrent states 2, computing 10), device 0 has 50 MB; with layer_offload = true some of its layers could be in the host's memory",
     });
     expect(await errorOf(setup.harness.load({ model_id: ids.vision }))).toMatchObject({
       code: 'insufficient_vram',

@@ -1,19 +1,23 @@
 /** A model as `/models` shows it. Pure: what is known, its state, and how the devices are. */
-import type { GgmlConfig, NodeModel } from '@cortex/core';
+import type { GgmlConfig, LayerPart, NodeModel } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
 import { kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
+import { deviceOfPart } from './held-memory.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { ModelState } from './model-registry.ts';
 import type { ModelSettings } from './model-settings.ts';
 import { expectedParts, leastParts, type KnownSize } from './model-sizes.ts';
+import { fitsInLayers, isAccelerator, joined } from './offload-estimate.ts';
 
 export interface NodeModelContext {
   readonly harness: string;
   readonly devices: readonly Device[];
   /** Bytes of each device that are free or held by models, which may go. */
   readonly roomBytes: ReadonlyMap<Device, number>;
+  /** The same of the host's memory, for layers that no device has room for. */
+  readonly hostBytes: number;
   readonly config: GgmlConfig;
   readonly settings: ModelSettings;
   /** Null: not known yet. */
@@ -50,17 +54,39 @@ const placesOf = ({ deviceIndices }: Measured, { devices }: NodeModelContext): r
       poisonedReason === null && (deviceIndices === null || deviceIndices.includes(info.index)),
   );
 
-/** The longest context that a load could give it on the devices with the most room. */
-const affordableContext = (size: Measured, context: NodeModelContext): number => {
+const roomsOf = (size: Measured, context: NodeModelContext): readonly number[] =>
+  placesOf(size, context).map((device) => context.roomBytes.get(device) ?? 0);
+
+/** Of the devices that may have layers of it, and the host; null where layers are not spread. */
+const layerRooms = (size: Measured, context: NodeModelContext): readonly number[] | null => {
+  const rooms = roomsOf(size, context);
+  const isSpread = size.nDevices === 1 && rooms.length > 0 && context.devices.some(isAccelerator);
+  return isSpread ? [...rooms, context.hostBytes] : null;
+};
+
+/** The same of a model that can be loaded here in no other way, and may. */
+const offloadRooms = (id: string, size: Measured, context: NodeModelContext): readonly number[] | null => {
+  const rooms = context.settings.mayOffload(id) ? layerRooms(size, context) : null;
+  const parts = leastParts(size.needs, context.config);
+  if (rooms === null || roomsOf(size, context).some((room) => room >= totalBytes(parts))) return null;
+  return fitsInLayers(parts, rooms) ? rooms : null;
+};
+
+/** The longest context that a load could give it on the devices with the most room, or in layers over all. */
+const affordableContext = (id: string, size: Measured, context: NodeModelContext): number => {
   const { needs, nDevices } = size;
   const { config, roomBytes } = context;
   const contextMax = Math.min(needs.contextMax, config.context_max ?? Infinity);
-  const contexts = placesOf(size, context).map((device) => {
-    const kvShare = kvShareOf(device.info.backend === 'cpu' ? 'host' : 'device');
-    const freeBytes = roomBytes.get(device) ?? 0;
-    const limits = { freeBytes, contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel, kvShare };
-    return planMemory(needsFrom(needs), limits).plan.contextMax;
-  });
+  const wanted = { contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel };
+  const rooms = offloadRooms(id, size, context);
+  const plans =
+    rooms !== null
+      ? [joined(needsFrom(needs), wanted, rooms)]
+      : placesOf(size, context).map((device) => {
+          const kvShare = kvShareOf(isAccelerator(device) ? 'device' : 'host');
+          return { needs: needsFrom(needs), limits: { ...wanted, freeBytes: roomBytes.get(device) ?? 0, kvShare } };
+        });
+  const contexts = plans.map((each) => planMemory(each.needs, each.limits).plan.contextMax);
   // Of those that share it the one with the least decides.
   const affordable = contexts.toSorted((a, b) => b - a)[nDevices - 1] ?? contextMax;
   return affordable >= contextMax ? contextMax : steady(affordable);
@@ -68,7 +94,7 @@ const affordableContext = (size: Measured, context: NodeModelContext): number =>
 
 const guessedTokens = 4096;
 
-type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'quant' | 'capabilities' | 'limit'>;
+type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'layers' | 'quant' | 'capabilities' | 'limit'>;
 
 /** PyTorch's names of types in ours. */
 const quantOnDisk: Readonly<Record<string, string>> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
@@ -76,22 +102,37 @@ const quantOnDisk: Readonly<Record<string, string>> = { float32: 'f32', float16:
 const quantOf = ({ facts }: KnownModel): string | null =>
   facts.weightType === null ? null : (quantOnDisk[facts.weightType] ?? facts.weightType);
 
-const placed = ({ known, device, loaded, side, weightType }: LoadedModel): Placed => ({
-  quant: weightType === 'auto' ? quantOf(known) : weightType,
-  devices: [...device.members],
-  vram_used_mb: toMb(loaded.bytes),
-  capabilities: side.vision === null ? ['text'] : ['text', 'vision'],
-  ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
-});
+/** What each device has of a model whose layers are on several; the host last. */
+export const layersOf = (model: Pick<LoadedModel, 'device' | 'loaded'>): LayerPart[] =>
+  model.loaded.parts.map(({ name, member, nLayers, nBytes }) => ({
+    device: deviceOfPart(model, member),
+    name,
+    layers: nLayers,
+    mb: toMb(nBytes),
+  }));
+
+const placed = (model: LoadedModel): Placed => {
+  const { known, device, loaded, side, weightType } = model;
+  const layers = layersOf(model);
+  const onDevices = layers.filter((part) => part.device !== null);
+  return {
+    quant: weightType === 'auto' ? quantOf(known) : weightType,
+    devices: [...device.members],
+    vram_used_mb: layers.length === 0 ? toMb(loaded.bytes) : onDevices.reduce((sum, part) => sum + part.mb, 0),
+    ...(layers.length > 0 && { layers }),
+    capabilities: side.vision === null ? ['text'] : ['text', 'vision'],
+    ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
+  };
+};
 
 /** Why no devices could ever hold it as they are now. */
-const shortageOf = (size: Measured, context: NodeModelContext): string | null => {
+const shortageOf = (id: string, size: Measured, context: NodeModelContext): string | null => {
   const { needs, nDevices } = size;
-  const { config, roomBytes } = context;
+  const { config, roomBytes, settings } = context;
   const parts = leastParts(needs, config);
   const bytes = totalBytes(parts);
   const places = placesOf(size, context);
-  const free = places.map((device) => roomBytes.get(device) ?? 0).toSorted((a, b) => b - a);
+  const free = roomsOf(size, context).toSorted((a, b) => b - a);
   const steps = parts.compute + parts.tower;
   // Weights and caches are dealt out by what room there is beside the steps, which are everywhere.
   const fitsOver = (n: number): boolean =>
@@ -99,10 +140,13 @@ const shortageOf = (size: Measured, context: NodeModelContext): string | null =>
     free.slice(0, n).reduce((sum, nBytes) => sum + nBytes - steps, 0) >= nDevices * (bytes - steps);
   // Where nothing is said, a load may ask for several.
   const counts = nDevices > 1 ? [nDevices] : free.map((_, i) => i + 1);
-  if (counts.some(fitsOver)) return null;
+  const layered = layerRooms(size, context);
+  const fitsInLayersHere = layered !== null && fitsInLayers(parts, layered);
+  if (counts.some(fitsOver) || (fitsInLayersHere && settings.mayOffload(id))) return null;
+  const remedy = fitsInLayersHere ? "; with layer_offload = true some of its layers could be in the host's memory" : '';
   const rooms = places.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
   const where = nDevices > 1 ? ` on each of ${nDevices} devices` : '';
-  return `it needs ${toMb(bytes)} MB (${partsText(parts)})${where}, ${rooms.join(', ')}`;
+  return `it needs ${toMb(bytes)} MB (${partsText(parts)})${where}, ${rooms.join(', ')}${remedy}`;
 };
 
 const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContext): string | null => {
@@ -114,7 +158,7 @@ const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContex
     return `its device is out of service: ${its[0]?.poisonedReason ?? 'there is none'}`;
   }
   if (size === null || (state.kind !== 'available' && state.kind !== 'failed')) return null;
-  return size.kind === 'broken' ? size.error.message : shortageOf(size, context);
+  return size.kind === 'broken' ? size.error.message : shortageOf(known.id, size, context);
 };
 
 const servableOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel['servable'] => {
@@ -146,19 +190,23 @@ const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel,
   return {};
 };
 
-const contextOf = ({ facts }: KnownModel, context: NodeModelContext): number | null =>
+const contextOf = ({ id, facts }: KnownModel, context: NodeModelContext): number | null =>
   context.size?.kind === 'measured'
-    ? affordableContext(context.size, context)
+    ? affordableContext(id, context.size, context)
     : least(facts.contextMax, context.config.context_max ?? null);
 
 const placementOf = ({ id }: KnownModel, { settings }: NodeModelContext): Pick<NodeModel, 'placement'> => {
-  const { tensor_parallel: counted, devices } = settings.of(id);
+  const { tensor_parallel: counted, devices, layer_offload: mayOffload } = settings.of(id);
   if (counted === undefined && devices === undefined) return {};
-  return { placement: { tensor_parallel: counted ?? devices?.length ?? 1, ...(devices !== undefined && { devices }) } };
+  const sharing = counted ?? (mayOffload === true ? 1 : (devices?.length ?? 1));
+  return { placement: { tensor_parallel: sharing, ...(devices !== undefined && { devices }) } };
 };
 
 export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeModelContext): NodeModel => {
   const { facts } = known;
+  const isOnDisk = state.kind === 'available' || state.kind === 'failed';
+  const { size } = context;
+  const offload = isOnDisk && size?.kind === 'measured' ? offloadRooms(known.id, size, context) : null;
   const onDisk: Placed = {
     quant: quantOf(known),
     devices: [],
@@ -172,6 +220,7 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
     status: state.kind,
     ...(state.kind === 'loaded' || state.kind === 'unloading' ? placed(state.model) : onDisk),
     vram_needed_mb: toMb(neededBytes(known, context)),
+    ...(offload !== null && { layer_offload: { host_mb: Math.floor(context.hostBytes / mb) } }),
     ...placementOf(known, context),
     tool_call: facts.toolCall,
     reasoning: facts.reasoning,

@@ -13,8 +13,8 @@ export interface Need {
   readonly bytes: number;
   /** What for, such as `weights 1000, KV cache 16`. */
   readonly parts: string;
-  /** The only device allowed; null: any. */
-  readonly deviceIndex: number | null;
+  /** The devices allowed; null: any. */
+  readonly deviceIndices: readonly number[] | null;
 }
 
 const mb = 1024 * 1024;
@@ -22,6 +22,24 @@ const mb = 1024 * 1024;
 const outOfService = (modelId: string, devices: readonly DeviceRoom[], what: string): CortexError => {
   const reasons = devices.map(({ index, poisonedReason }) => `device ${index}: ${poisonedReason ?? 'in service'}`);
   return new CortexError('device_poisoned', `${what} (${reasons.join('; ')})`, { facts: { model_id: modelId } });
+};
+
+const judged = (indices: readonly number[] | null, devices: readonly DeviceRoom[]) => {
+  const allowed = devices.filter(({ index }) => indices === null || indices.includes(index));
+  return { allowed, working: allowed.filter(({ poisonedReason }) => poisonedReason === null) };
+};
+
+/**
+ * All working devices of those allowed, for each to have layers of a model.
+ * @throws CortexError `device_poisoned` when none works.
+ */
+export const placeLayers = (
+  { modelId, deviceIndices }: Pick<Need, 'modelId' | 'deviceIndices'>,
+  devices: readonly DeviceRoom[],
+): readonly DeviceRoom[] => {
+  const { allowed, working } = judged(deviceIndices, devices);
+  if (working.length === 0) throw outOfService(modelId, allowed, 'no device here is in service');
+  return working;
 };
 
 export interface SharedNeed {
@@ -39,8 +57,7 @@ export const placeShared = (
   { modelId, deviceIndices, nDevices }: SharedNeed,
   devices: readonly DeviceRoom[],
 ): readonly number[] => {
-  const allowed = devices.filter(({ index }) => deviceIndices === null || deviceIndices.includes(index));
-  const working = allowed.filter(({ poisonedReason }) => poisonedReason === null);
+  const { allowed, working } = judged(deviceIndices, devices);
   if (working.length < nDevices) throw outOfService(modelId, allowed, `fewer than ${nDevices} devices are in service`);
   const best = working.toSorted((a, b) => b.freeBytes - a.freeBytes).slice(0, nDevices);
   return best.map(({ index }) => index).toSorted((a, b) => a - b);
@@ -51,8 +68,7 @@ export const placeShared = (
  * @throws CortexError `device_poisoned` when none works, `insufficient_vram` when the need exceeds its memory.
  */
 export const placeModel = (need: Need, devices: readonly DeviceRoom[]): number => {
-  const allowed = devices.filter(({ index }) => need.deviceIndex === null || index === need.deviceIndex);
-  const working = allowed.filter(({ poisonedReason }) => poisonedReason === null);
+  const { allowed, working } = judged(need.deviceIndices, devices);
   const [best] = working.toSorted((a, b) => b.freeBytes - a.freeBytes);
   if (best === undefined) throw outOfService(need.modelId, allowed, 'no device here is in service');
   if (best.freeBytes >= need.bytes) return best.index;

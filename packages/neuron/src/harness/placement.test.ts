@@ -37,16 +37,16 @@ describe('the place of a model', () => {
     { index: 1, freeBytes: 300, poisonedReason: null },
     { index: 2, freeBytes: 900, poisonedReason: 'hung' },
   ];
-  const need = { modelId: 'm', bytes: 50, parts: 'weights 50', deviceIndex: null };
+  const need = { modelId: 'm', bytes: 50, parts: 'weights 50', deviceIndices: null };
 
   it('is the working device with the most room, or the one allowed', () => {
     expect(placeModel(need, rooms)).toBe(1);
-    expect(placeModel({ ...need, deviceIndex: 0 }, rooms)).toBe(0);
+    expect(placeModel({ ...need, deviceIndices: [0] }, rooms)).toBe(0);
   });
 
   it('is refused with the numbers, or with what is wrong with the devices', () => {
     expect(() => placeModel({ ...need, bytes: 301 }, rooms)).toThrow(/1 MB .* device 1 has 0 MB/);
-    expect(() => placeModel({ ...need, deviceIndex: 2 }, rooms)).toThrow('device 2: hung');
+    expect(() => placeModel({ ...need, deviceIndices: [2] }, rooms)).toThrow('device 2: hung');
   });
 
   it('is several working devices with the most room, or those named, where they share it', () => {

@@ -182,7 +182,7 @@ const planOverLayers = (
  * `insufficient_vram` with what is needed, by what, and what is free.
  */
 export const planLoad = (
-  { devices, group, name }: ComputeGround,
+  ground: ComputeGround,
   checkpoint: Checkpoint,
   arch: ArchModel,
   options: ModelOptions,

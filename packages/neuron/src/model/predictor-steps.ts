@@ -110,7 +110,7 @@ export class PredictorSteps implements Disposable {
   }
 
   #likeliest({ next }: PredictorStep): number {
-    if (this.#own === null) return argmax(next.read(new Float32Array(next.ne[0])), next.ne[0]);
+    if (this.#parts.isShared) return argmax(next.read(new Float32Array(next.ne[0])), next.ne[0]);
     const [id = 0] = next.read(new Int32Array(1));
     return id;
   }
