@@ -22,6 +22,7 @@ const model: NodeModelSnapshot = {
   status: 'loaded',
   devices: [0],
   vram_used_mb: 9216,
+  layers: [],
   in_flight: 2,
   foreign_in_flight: 1,
   max_in_flight: 4,
@@ -70,6 +71,17 @@ describe('the status of a fleet', () => {
       '  cuda 0  RTX 4090  12 GB of 24 GB  87 %, 61 °C',
       '  org/model  loaded  9 GB  3 of 4 running  81.2 tok/s',
     ]);
+  });
+
+  it('names the layers of a model that several devices have', () => {
+    const layers = [
+      { device: 0, name: 'CUDA0', layers: 20, mb: 9216 },
+      { device: 1, name: 'CUDA1', layers: 0, mb: 0 },
+      { device: null, name: 'CPU', layers: 8, mb: 3072 },
+    ];
+    expect(lines(fleet({ nodes: [{ ...node, models: [{ ...model, layers }] }] })).at(-1)).toBe(
+      '  org/model  loaded  9 GB  3 of 4 running  81.2 tok/s  20 layers on cuda 0, 8 on the host (3 GB)',
+    );
   });
 
   it('has bars of memory for a person', () => {

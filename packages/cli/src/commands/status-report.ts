@@ -70,18 +70,31 @@ const loadText = (model: NodeModelSnapshot): string => {
   return model.idle_secs === null ? 'idle' : `idle ${durationText(model.idle_secs * 1000)}`;
 };
 
+/** Of a model whose layers are on several devices: `20 layers on cuda 0, 8 on the host (3 GB)`. */
+const layersText = ({ layers }: NodeModelSnapshot, { devices }: NodeSnapshot): string => {
+  const where = (index: number | null, mb: number): string => {
+    if (index === null) return `the host (${megabytesText(mb)})`;
+    return `${devices.find((device) => device.index === index)?.backend ?? 'device'} ${index}`;
+  };
+  const parts = layers.filter((part) => part.layers > 0);
+  return parts
+    .map((part, i) => `${part.layers}${i === 0 ? ' layers' : ''} on ${where(part.device, part.mb)}`)
+    .join(', ');
+};
+
 const isThere = ({ status }: NodeModelSnapshot): boolean => status !== 'available';
 
 const modelLines = (node: NodeSnapshot, paint: Paint): readonly string[] => {
   const shown = node.models.filter(isThere);
   const onDisk = node.models.filter((model) => !isThere(model));
-  const columns = [{ title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }, { title: '' }] as const;
+  const columns = Array.from({ length: 7 }, () => ({ title: '' }));
   const rows = shown.map((model) => [
     `  ${paint.style('bold', oneLine(model.id))}`,
     doingText(model, paint),
     model.status === 'loaded' && model.vram_used_mb > 0 ? megabytesText(model.vram_used_mb) : '',
     loadText(model),
     model.tok_s_decode === null ? '' : `${model.tok_s_decode.toFixed(1)} tok/s`,
+    layersText(model, node),
     model.reason === null ? '' : oneLine(model.reason),
   ]);
   const names = onDisk.slice(0, idleModelsShown).map(({ id }) => oneLine(id));

@@ -15,6 +15,8 @@ export interface PolledModel extends Pick<
   | 'vram_used_mb'
   | 'vram_needed_mb'
   | 'placement'
+  | 'layers'
+  | 'layer_offload'
   | 'limit'
   | 'tool_call'
   | 'reasoning'

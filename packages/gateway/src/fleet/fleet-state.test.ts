@@ -164,6 +164,17 @@ describe('a request for a loaded model', () => {
   });
 });
 
+/** What the load asks of a node that says this of the model. */
+const requestWith = (facts: object): unknown => {
+  const state = new FleetState(simConfig([one()]), () => 0);
+  const event = polled(1000, 'available', 16_000);
+  const models = event.result.models.map((model) => ({ ...model, ...facts }));
+  state.handle({ ...event, result: { ...event.result, models } }, 1100);
+  const effects = state.handle({ kind: 'acquire', ticket: 1, request: requestFor('a') }, 1200);
+  const load = effects.find((effect) => effect.kind === 'start_load');
+  return load?.kind === 'start_load' ? load.request : null;
+};
+
 describe('a request for a model that no node has loaded', () => {
   it("asks for as many devices as the node's operator has it over", () => {
     const state = new FleetState(simConfig([one()]), () => 0);
@@ -178,6 +189,13 @@ describe('a request for a model that no node has loaded', () => {
     expect(effects.find((effect) => effect.kind === 'start_load')).toMatchObject({
       request: { model_id: 'a', devices: [0, 1], tensor_parallel: 2 },
     });
+  });
+
+  it('asks for layers over devices and host where the node has it so, and otherwise for none', () => {
+    const layered = requestWith({ vram_needed_mb: 30_000, layer_offload: { host_mb: 60_000 } });
+    expect(layered).toMatchObject({ model_id: 'a', layer_offload: true });
+    expect(layered).not.toHaveProperty('devices');
+    expect(requestWith({})).toMatchObject({ model_id: 'a', layer_offload: false, devices: [0] });
   });
 
   it('waits for one load however many ask, and all are served by it', () => {

@@ -107,11 +107,13 @@ const startLoading = (data: FleetData, plan: Plan): void => {
     node: node.name,
     request: {
       model_id: modelId,
-      devices: [...fit.devices],
       wait: false,
+      // A node that may spread layers does so only where this gateway knows of it.
+      layer_offload: fit.isByLayers,
+      ...(fit.isByLayers ? {} : { devices: [...fit.devices] }),
       ...(profile === undefined ? {} : { harness: profile.harness }),
       ...(profile?.quant === undefined ? {} : { quant: profile.quant }),
-      ...(fit.devices.length === 1 ? {} : { tensor_parallel: fit.devices.length }),
+      ...(fit.isByLayers || fit.devices.length === 1 ? {} : { tensor_parallel: fit.devices.length }),
     },
   });
   data.notice({ kind: 'load_started', node: node.name, model: modelId, devices: fit.devices });
@@ -131,7 +133,7 @@ export const dropPlan = (data: FleetData, plan: Plan): void => {
 
 const finishPlan = (data: FleetData, plan: Plan, record: ModelRecord): void => {
   const loadMs = data.nowMs - (record.loadingSinceMs ?? plan.startedMs);
-  data.book.loaded(record.id, plan.node.name, loadMs, record.vramUsedMb);
+  data.book.loaded(record.id, plan.node.name, loadMs, record.vramUsedMb + heldMb(record, null));
   dropPlan(data, plan);
   data.notice({ kind: 'load_finished', node: plan.node.name, model: record.id, loadMs });
 };

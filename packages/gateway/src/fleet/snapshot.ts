@@ -40,6 +40,7 @@ const modelSnapshot = (data: Readonly<FleetData>, record: ModelRecord, nowMs: nu
   status: statusOf(record),
   devices: record.devices,
   vram_used_mb: record.vramUsedMb,
+  layers: record.layers.map(({ device, name, layers, mb }) => ({ device, name, layers, mb })),
   in_flight: record.leases,
   foreign_in_flight: record.foreign,
   max_in_flight: record.maxInFlight,

@@ -98,6 +98,14 @@ describe('the catalogue', () => {
     );
   });
 
+  it('has a model that a node would have in layers over its devices and the host', () => {
+    const m = { status: 'available', vramNeededMb: 70_000 } as const;
+    const listed = (facts: object) =>
+      listNames(topologyOf([nodeView('one', { models: { m: { ...m, ...facts } } })], []));
+    expect(listed({})).toEqual([]);
+    expect(listed({ offloadHostMb: 60_000 })).toEqual(['m']);
+  });
+
   it('names only the nodes that may load it, and where it is loaded whatever is said of those', () => {
     const disk = { m: { status: 'available' } } as const;
     const three = [

@@ -9,7 +9,7 @@ import {
   type EvictionStrategy,
   type Incoming,
 } from './choose-evictions.ts';
-import { fitDevices, freeMb, heldMb, spreadOf } from './memory.ts';
+import { fitDevices, freeFor, heldMb, spreadOf } from './memory.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
 const nowMs = 100_000;
@@ -138,7 +138,7 @@ describe('the chosen victims', () => {
         const need = incoming(needed * 1000);
         const fits = (gone: readonly ModelOnNode[]): boolean =>
           fitDevices(node, spread, need.needMb, (device) =>
-            gone.reduce((free, model) => free + heldMb(model, device.index), freeMb(node, device)),
+            gone.reduce((free, model) => free + heldMb(model, device?.index ?? null), freeFor(node, spread)(device)),
           ) !== null;
         const eviction = chooseEvictions(node, need, all, context());
         const victims = eviction?.victims ?? [];

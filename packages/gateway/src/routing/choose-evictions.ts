@@ -4,7 +4,7 @@
  * (`priority`).
  */
 import type { ModelProfile } from '@cortex/core';
-import { fitDevices, freeMb, heldMb, type Fit, type Spread } from './memory.ts';
+import { fitDevices, freeFor, heldMb, type Fit, type Spread } from './memory.ts';
 import { isPinned, mayDisplace, residencyClass } from './residency.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
@@ -79,9 +79,10 @@ const leastValuableFirst =
  */
 const fitWithout = (node: NodeView, incoming: Incoming, gone: readonly ModelOnNode[]): Fit | null =>
   fitDevices(node, incoming.spread, incoming.needMb, (device) => {
-    if (node.reservations.some((reservation) => reservation.devices.includes(device.index))) return -Infinity;
-    let free = freeMb(node, device);
-    for (const model of gone) free += heldMb(model, device.index);
+    const index = device === null ? null : device.index;
+    if (index !== null && node.reservations.some(({ devices }) => devices.includes(index))) return -Infinity;
+    let free = freeFor(node, incoming.spread)(device);
+    for (const model of gone) free += heldMb(model, index);
     return free;
   });
 

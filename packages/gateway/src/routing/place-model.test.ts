@@ -131,6 +131,37 @@ describe('a model is placed', () => {
     expect(decided([nodeView('n', { devices: three, models: { m: alone } })])).toBe('place n [1]');
   });
 
+  it('in layers over all devices and the host where a node says that only so, but rather where it is whole', () => {
+    const m = { ...onDisk.m, vramNeededMb: 30_000 };
+    const layered = { devices: [16_000, 14_000], models: { m: { ...m, offloadHostMb: 20_000 } } };
+    expect(decided([nodeView('n', layered)])).toBe('place n [0 1]');
+    expect(reasons([nodeView('n', layered)])).toEqual([
+      "place: no device holds 30000 MB: layers on device 0, 1 and in the host's memory",
+    ]);
+    const busy = { vramUsedMb: 40_000, leases: 0 };
+    const whole = nodeView('whole', { devices: [{ totalMb: 48_000, freeMb: 8000 }], models: { m, x: busy } });
+    expect(decided([nodeView('n', layered), whole])).toBe('place whole [0] evicting x');
+    expect(reasons([nodeView('small', { ...layered, models: { m: { ...m, offloadHostMb: 0 } } })])).toEqual([
+      "place: no device holds 30000 MB: layers on device 0, 1 and in the host's memory",
+    ]);
+    const short = { ...layered, devices: [16_000], models: { m: { ...m, offloadHostMb: 10_000 } } };
+    expect(reasons([nodeView('short', short)])).toEqual(['never: no device with 30000 MB']);
+  });
+
+  it('in the place of another model whose layers have the memory of the host', () => {
+    const m = { ...onDisk.m, vramNeededMb: 30_000, offloadHostMb: 20_000 };
+    const part = { name: 'x', layers: 9 };
+    const layers = [
+      { ...part, device: 0, mb: 1000 },
+      { ...part, device: null, mb: 15_000 },
+    ];
+    const node = nodeView('n', {
+      devices: [{ totalMb: 16_000, freeMb: 15_000 }],
+      models: { m, x: { layers, vramUsedMb: 1000 } },
+    });
+    expect(decided([node])).toBe('place n [0] evicting x');
+  });
+
   it('never on a poisoned device, nor on memory promised to another load', () => {
     const poisoned = nodeView('p', { devices: [{ poisoned: true }, 12_000], models: onDisk });
     expect(decided([poisoned])).toBe('place p [1]');

@@ -1,7 +1,8 @@
 /**
- * Where a model that no usable node has is loaded. Pure: the same call decides and explains. Order of preference:
- * a node with enough free memory, one where idle models can leave, one whose busy models may be drained; among
- * equals a node that has the files, an accelerator, fewer models on the same devices, more free memory.
+ * Where a model that no usable node has is loaded. Pure: the same call decides and explains. Order of preference: whole on
+ * devices before in layers of which the host has some; a node with enough free memory, one where idle models can leave, one
+ * whose busy models may be drained; among equals a node that has the files, an accelerator, fewer models on the same
+ * devices, more free memory.
  */
 import type { ModelProfile } from '@cortex/core';
 import {
@@ -12,7 +13,7 @@ import {
   type Incoming,
 } from './choose-evictions.ts';
 import { circuitAllows } from './circuit.ts';
-import { fitDevices, freeMb, neverFits, residentsOn, spreadOf, type Fit } from './memory.ts';
+import { fitDevices, freeFor, freeMb, neverFits, residentsOn, spreadOf, type Fit } from './memory.ts';
 import { residencyClass } from './residency.ts';
 import type { CoolDown, ModelOnNode, NodeView } from './topology.ts';
 
@@ -157,12 +158,16 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
   const spread = spreadOf(input.profile, entry);
   const tooSmall = neverFits(node, spread, needMb);
   if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
-  const fit = fitDevices(node, spread, needMb, (device) => freeMb(node, device));
+  const fit = fitDevices(node, spread, needMb, freeFor(node, spread));
   if (fit === null)
     return withEvictions(node, { profile: input.profile, spread, needMb, waitMs: input.waitMs }, input.eviction);
-  const where = `device ${fit.devices.join(', ')}`;
-  const reason = needMb === 0 ? `has room on ${where}` : `${needMb} MB fit on ${where}`;
-  return { kind: 'place', node, fit, victims: [], drains: false, reason };
+  return { kind: 'place', node, fit, victims: [], drains: false, reason: fitText(fit, needMb) };
+};
+
+const fitText = ({ devices, isByLayers }: Fit, needMb: number): string => {
+  const where = `device ${devices.join(', ')}`;
+  if (isByLayers) return `no device holds ${needMb} MB: layers on ${where} and in the host's memory`;
+  return needMb === 0 ? `has room on ${where}` : `${needMb} MB fit on ${where}`;
 };
 
 /** Lower is better, compared member by member. */
@@ -176,6 +181,8 @@ const cost = (site: PlaceableSite, input: PlaceInput): readonly number[] => {
   const devices = node.devices.filter((device) => fit.devices.includes(device.index));
   const files = node.models.has(input.modelId) ? 0 : 1;
   return [
+    // Where devices hold it whole, it is faster.
+    fit.isByLayers ? 1 : 0,
     victims.length === 0 ? 0 : site.drains ? 2 : 1,
     node.drainedFrom === null ? 0 : 1,
     ...(victims.length === 0

@@ -3,7 +3,7 @@
  * the objects behind these views and changes them only between two decisions. Times are milliseconds of one monotonic
  * clock.
  */
-import type { CortexError, Limit, ModelProfile, NodeModel } from '@cortex/core';
+import type { CortexError, LayerPart, Limit, ModelProfile, NodeModel } from '@cortex/core';
 import type { Circuit } from './circuit.ts';
 
 export interface DeviceView {
@@ -42,9 +42,13 @@ export interface ModelOnNode {
   readonly harness: string | null;
   readonly devices: readonly number[];
   readonly vramUsedMb: number;
+  /** What each device and the host have of it where its layers are on several; empty otherwise. */
+  readonly layers: readonly LayerPart[];
   readonly vramNeededMb: number | null;
   /** Where its node's operator has it loaded; null: on any one device. */
   readonly placement: { readonly nDevices: number; readonly devices: readonly number[] | null } | null;
+  /** No device there has room for it, and its layers would be on all and in this much of the host's memory; null: not so. */
+  readonly offloadHostMb: number | null;
   /** Verbatim from the node; null when it does not say (other engines). */
   readonly capabilities: readonly string[] | null;
   /** False only where the node says what it can and vision is not among it. */

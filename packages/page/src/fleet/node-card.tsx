@@ -31,6 +31,12 @@ const tones: Readonly<Record<NodeModel['status'], Tone>> = {
 
 const isHere = ({ status }: NodeModel): boolean => status !== 'available';
 
+/** Such as `layers: 20 on device 0, 8 on the host`. */
+const layersText = (layers: NodeModel['layers']): string => {
+  const parts = layers.filter((part) => part.layers > 0);
+  return `layers: ${parts.map(({ device, layers: n }) => `${n} on ${device === null ? 'the host' : `device ${device}`}`).join(', ')}`;
+};
+
 const Progress = ({ fraction, label }: { readonly fraction: number; readonly label: string }) => (
   <progress value={fraction} max={1} aria-label={label}>
     {percent(fraction)}
@@ -77,6 +83,7 @@ const ModelRow = ({ node, model }: { readonly node: string; readonly model: Node
           </span>
           {model.tok_s_decode === null ? null : <span>{rate(model.tok_s_decode)} tok/s</span>}
           <span>{model.idle_secs === null || nRunning > 0 ? 'in use' : `idle ${span(model.idle_secs)}`}</span>
+          {model.layers.length === 0 ? null : <span>{layersText(model.layers)}</span>}
           {model.closing_for === null || model.closing_for === id ? null : (
             <span>makes room for {model.closing_for}</span>
           )}
