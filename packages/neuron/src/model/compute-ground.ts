@@ -62,7 +62,8 @@ const openGroup = (devices: readonly [Device, ...Device[]], threads: number): Co
   const group = new DeviceGroup(devices);
   const backend = group.open();
   const members = devices.map((_, i) => group.member(backend, i));
-  for (const member of members) member.setThreads(threads);
+  // CPUs among them wait for each other in turns, their threads awake.
+  for (const member of members) member.setThreads(Math.max(1, Math.floor(threads / members.length)));
   const [first = backend] = members;
   const { name, bufferType } = group;
   return {
