@@ -33,6 +33,17 @@ export class Graph {
     this.pins.set(node, beside);
   }
 
+  /**
+   * Nodes `from` to before `to` as a graph of their own in `context`, to be computed once those before them have been.
+   * They use the memory that the whole graph was given.
+   */
+  slice(context: Context, from: number, to: number): Graph {
+    const { native } = this.context;
+    const part = context.graph();
+    for (let i = from; i < to; i++) native.ggml_graph_add_node(part.ptr, native.ggml_graph_node(this.ptr, i));
+    return part;
+  }
+
   /** Appends `tensor` and all it needs that is not yet in the graph. */
   expand(tensor: Tensor): void {
     this.context.native.ggml_build_forward_expand(this.ptr, tensor.ptr);

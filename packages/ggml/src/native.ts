@@ -37,6 +37,8 @@ export interface BaseFunctions {
   ggml_new_graph_custom: (ctx: Pointer, size: number, grads: boolean) => Pointer;
   ggml_build_forward_expand: (graph: Pointer, tensor: Pointer) => void;
   ggml_graph_n_nodes: (graph: Pointer) => number;
+  ggml_graph_node: (graph: Pointer, i: number) => Pointer;
+  ggml_graph_add_node: (graph: Pointer, tensor: Pointer) => void;
 
   ggml_add: Binary;
   ggml_mul: Binary;
@@ -260,6 +262,8 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_new_graph_custom: 'void *(void *ctx, size_t size, bool grads)',
   ggml_build_forward_expand: 'void(void *graph, void *tensor)',
   ggml_graph_n_nodes: 'int(void *graph)',
+  ggml_graph_node: 'void *(void *graph, int i)',
+  ggml_graph_add_node: 'void(void *graph, void *tensor)',
 
   ggml_add: binary,
   ggml_mul: binary,

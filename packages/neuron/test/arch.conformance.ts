@@ -226,6 +226,25 @@ const describeVision = (model: () => DeviceModel): void => {
     expect(other.read()).toHaveLength(4 * model().hiddenSize);
   });
 
+  it('encodes an image in pieces to the same rows, and one that is begun between them', () => {
+    using atOnce = model().encodeImage(images[0]!);
+    using encoding = model().beginImage(images[0]!);
+    let nPieces = 1;
+    let rows = encoding.advance(0);
+    for (; rows === null; nPieces++) rows = encoding.advance(0);
+    using pieced = rows;
+    expect(nPieces).toBeGreaterThan(2);
+    expect(pieced.read()).toEqual(atOnce.read());
+    using interrupted = model().beginImage(images[0]!);
+    expect(interrupted.advance(0)).toBeNull();
+    using other = model().encodeImage(images[1]!);
+    using between = model().encodeImage(images[1]!);
+    using resumed = interrupted.advance(0);
+    expect(resumed?.read()).toEqual(atOnce.read());
+    expect(between.read()).toEqual(other.read());
+    using _givenUp = model().beginImage(images[2]!);
+  });
+
   it('decodes behind images at the positions they leave', () => {
     using inWhole = opened(model());
     using stepped = opened(model());

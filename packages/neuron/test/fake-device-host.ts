@@ -9,6 +9,7 @@ import type {
   ForwardOutput,
   HostCells,
   ImageEmbeds,
+  ImageEncoding,
   ImageInput,
   KeptPrefixes,
   ModelOptions,
@@ -26,6 +27,8 @@ export interface FakeModelPlan {
   readonly kvTokens: number;
   readonly nSlots: number;
   readonly hasVision: boolean;
+  /** Pieces in which an image goes through the tower. */
+  readonly imagePieces: number;
   /** Bytes of a recurrent state; 0: none. */
   readonly stateBytes: number;
   /** Each forward or decode blocks the thread this long. */
@@ -44,6 +47,7 @@ const defaultPlan: FakeModelPlan = {
   kvTokens: 256,
   nSlots: 4,
   hasVision: true,
+  imagePieces: 1,
   stateBytes: 0,
   stepMs: 0,
   loadMs: 0,
@@ -237,17 +241,32 @@ export class FakeModel implements DeviceModel {
   }
 
   encodeImage(image: ImageInput): ImageEmbeds {
+    const embeds = this.beginImage(image).advance(Infinity);
+    if (embeds === null) throw new Error('an image of no pieces');
+    return embeds;
+  }
+
+  beginImage(image: ImageInput): ImageEncoding {
     if (!this.hasVision) throw new CortexError('vision_unsupported', 'the fake model has no tower');
-    this.calls.push(`encode ${image.contentHash}`);
-    block(this.#plan.stepMs);
+    let nLeft = this.#plan.imagePieces;
+    let isHeld = true;
     this.nEmbeds += 1;
-    return {
+    const free = (): void => {
+      if (isHeld) this.nEmbeds -= 1;
+      isHeld = false;
+    };
+    const embeds = {
       nTokens: image.nTokens + (image.contentHash === oddImage ? 1 : 0),
       read: () => new Float32Array(image.nTokens * hidden).fill(7),
-      [Symbol.dispose]: () => {
-        this.nEmbeds -= 1;
-      },
+      [Symbol.dispose]: free,
     };
+    const advance = (ms: number): ImageEmbeds | null => {
+      this.calls.push(`encode ${image.contentHash}`);
+      block(this.#plan.stepMs);
+      nLeft = ms === Infinity ? 0 : nLeft - 1;
+      return nLeft === 0 ? embeds : null;
+    };
+    return { advance, [Symbol.dispose]: free };
   }
 
   forward(sequence: ModelSequence, ids: Int32Array, offset: number, output: ForwardOutput): Float32Array {

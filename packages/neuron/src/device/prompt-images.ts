@@ -1,6 +1,6 @@
 /** The images of one prompt on the device: encoded once each, shared by all that prefill the prompt, then freed. */
 import { CortexError } from '@cortex/core';
-import type { DeviceModel, ImageEmbeds, VisionPrompt } from '../model/device-model.ts';
+import type { DeviceModel, ImageEmbeds, ImageEncoding, VisionPrompt } from '../model/device-model.ts';
 import { imagesOf, type PrefixImage } from './prefix/prefix-text.ts';
 import type { VisionInput } from './protocol.ts';
 
@@ -11,6 +11,7 @@ export class PromptImages implements Disposable {
   readonly #input: VisionInput;
   /** By image. */
   readonly #embeds = new Map<number, ImageEmbeds>();
+  #current: { readonly iImage: number; readonly encoding: ImageEncoding } | null = null;
 
   /** @param imageTokenId null for a model without a tower. */
   constructor(promptIds: Int32Array, input: VisionInput, imageTokenId: number | null) {
@@ -24,12 +25,23 @@ export class PromptImages implements Disposable {
     return this.#waiting(nPast).length;
   }
 
-  /** @throws CortexError `vision_unsupported`, and `internal_error` for a tower that makes another number of tokens. */
-  encodeNext(model: DeviceModel, nPast: number): void {
-    const [iImage] = this.#waiting(nPast);
+  /** One of them is on its way through the tower. */
+  get isMidway(): boolean {
+    return this.#current !== null;
+  }
+
+  /**
+   * Goes on with the next of them for about `ms`.
+   * @throws CortexError `vision_unsupported`, and `internal_error` for a tower that makes another number of tokens.
+   */
+  encodeNext(model: DeviceModel, nPast: number, ms: number): void {
+    const iImage = this.#current?.iImage ?? this.#waiting(nPast)[0];
     const image = iImage === undefined ? undefined : this.#input.images[iImage];
     if (iImage === undefined || image === undefined) return;
-    const embeds = model.encodeImage(image);
+    this.#current ??= { iImage, encoding: model.beginImage(image) };
+    const embeds = this.#current.encoding.advance(ms);
+    if (embeds === null) return;
+    this.#current = null;
     this.#embeds.set(iImage, embeds);
     if (embeds.nTokens !== image.nTokens) {
       throw new CortexError(
@@ -40,7 +52,7 @@ export class PromptImages implements Disposable {
   }
 
   encodeAll(model: DeviceModel, nPast: number): void {
-    while (this.nLeft(nPast) > 0) this.encodeNext(model, nPast);
+    while (this.nLeft(nPast) > 0) this.encodeNext(model, nPast, Infinity);
   }
 
   /** What `forwardWithVision` takes, once nothing is left for that sequence. */
@@ -54,6 +66,8 @@ export class PromptImages implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#current?.encoding[Symbol.dispose]();
+    this.#current = null;
     for (const embeds of this.#embeds.values()) embeds[Symbol.dispose]();
     this.#embeds.clear();
   }

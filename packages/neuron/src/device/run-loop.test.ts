@@ -174,6 +174,20 @@ describe('images', () => {
     expect(bench.model().nEmbeds).toBe(0);
   });
 
+  it('are freed when their request is cancelled half-way through the tower', async () => {
+    const bench = await Bench.with({ imagePieces: 3 });
+    const { ids, vision } = withImages('a');
+    const jobId = bench.generate(fakeGenerateSpec('m', ids, { vision }));
+    bench.onTake = () => {
+      if (bench.model().calls.length !== 2) return;
+      bench.onTake = () => {};
+      bench.send({ kind: 'cancel', jobId });
+    };
+    await bench.eventsOf(bench.generate(fakeGenerateSpec('m', [1], { tokensMax: 1 })));
+    expect(bench.model().calls).toEqual(['encode a', 'encode a', 'forward 0+1 last']);
+    expect(bench.model().nEmbeds).toBe(0);
+  });
+
   it('fail their own request on a model without a tower', async () => {
     const bench = await Bench.with({ hasVision: false });
     const { ids, vision } = withImages('a');
@@ -196,6 +210,20 @@ describe('images', () => {
 });
 
 describe('scheduling', () => {
+  it('lets a running answer have a token for every piece of an image, and no other prompt', async () => {
+    const bench = await Bench.with({ after: { 9: 9 }, imagePieces: 3 });
+    const { ids, vision } = withImages('a');
+    const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 6 }));
+    const pictured = bench.generate(
+      fakeGenerateSpec('m', ids, { vision, tokensMax: 1, caller: { client: 'one', priority: 0 } }),
+    );
+    const other = bench.generate(fakeGenerateSpec('m', [1], { tokensMax: 1, caller: { client: 'two', priority: 0 } }));
+    await Promise.all([running, pictured, other].map((jobId) => bench.eventsOf(jobId)));
+    const [first, ...rest] = bench.model().calls;
+    expect(first).toBe('forward 0+1 last');
+    expect(rest.slice(0, 6)).toEqual(['decode 1', 'encode a', 'decode 1', 'encode a', 'decode 1', 'encode a']);
+  });
+
   it('lets a running answer have a token for every chunk of another prompt', async () => {
     const bench = await Bench.with({ after: { 9: 9 } });
     const running = bench.generate(fakeGenerateSpec('m', [9], { tokensMax: 40 }));

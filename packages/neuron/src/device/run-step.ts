@@ -23,7 +23,8 @@ const guarded = (sequence: Sequence, run: () => void): void => {
 };
 
 const encodeImage = (model: LoadedModel, sequence: Sequence): void => {
-  const { ms } = timed(() => sequence.generation.images?.encodeNext(model.model, sequence.nPrefilled));
+  const { images } = sequence.generation;
+  const { ms } = timed(() => images?.encodeNext(model.model, sequence.nPrefilled, model.spec.prefillStepMs));
   sequence.generation.notePrefill(ms);
 };
 
@@ -106,7 +107,9 @@ export const runStep = (step: Step<LoadedModel>): void => {
       }
       break;
   }
-  if (first !== undefined && step.kind !== 'decode') model.served(first.caller);
+  // Another prompt's image would have to wait for one that is half-way through the tower.
+  const isMidway = first?.generation.images?.isMidway === true;
+  if (first !== undefined && step.kind !== 'decode' && !isMidway) model.served(first.caller);
   model.lastWasPrefill = step.kind !== 'decode';
   model.dropFinished();
 };

@@ -1,7 +1,7 @@
 /**
  * Which step a device takes next: a pure decision over what its models have to do. Models take turns; within a model
  * the first prompt is prefilled, and running sequences decode after every chunk of it, so that a long prompt slows a
- * running stream, of this model or of another, by at most one chunk a token and model.
+ * running stream, of this model or of another, by at most one chunk, or one piece of an image, a token and model.
  */
 
 export interface PrefillState {
@@ -26,7 +26,7 @@ export interface ModelState {
 }
 
 export type Step<M extends ModelState> =
-  /** The next image of the first prompt. */
+  /** A piece of the next image of the first prompt. */
   | { readonly kind: 'encode_image'; readonly model: M }
   /** The next `nTokens` of the first prompt. */
   | { readonly kind: 'prefill'; readonly model: M; readonly nTokens: number }

@@ -15,7 +15,8 @@ import type {
   ModelSequence,
   VisionPrompt,
 } from './device-model.ts';
-import { DeviceEmbeds, ImageEncoder } from './image-encoder.ts';
+import { DeviceEmbeds } from './device-embeds.ts';
+import { ImageEncoder } from './image-encoder.ts';
 import type { LargestSteps } from './memory-needs.ts';
 import { cellAlignment } from './memory-plan.ts';
 import { KeptSteps } from './kept-steps.ts';
@@ -26,6 +27,7 @@ import { Sequence } from './sequence.ts';
 import { spliceRuns } from './splice-runs.ts';
 import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
 import { TextStep, type StepShape, type StepSplice } from './text-step.ts';
+import type { TowerRun } from './tower-run.ts';
 import type { Weights } from './weights.ts';
 
 export interface CausalModelParts {
@@ -177,8 +179,13 @@ export class CausalModel implements DeviceModel {
   }
 
   encodeImage(image: ImageInput): DeviceEmbeds {
+    using encoding = this.beginImage(image);
+    return encoding.finish();
+  }
+
+  beginImage(image: ImageInput): TowerRun {
     if (this.#encoder === null) throw visionUnsupported(this.#parts.modelId);
-    return this.#encoder.encode(image);
+    return this.#encoder.begin(image);
   }
 
   forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array {

@@ -22,6 +22,12 @@ export interface ImageEmbeds extends Disposable {
   read(): Float32Array;
 }
 
+/** An image on its way through the tower. What it holds on the device is freed once it is whole, or disposed before. */
+export interface ImageEncoding extends Disposable {
+  /** Computes on for about `ms`, and no less than some. The rows once all is computed, which are then the caller's. */
+  advance(ms: number): ImageEmbeds | null;
+}
+
 /** The images of one prompt: their rows replace the image pads of `ids`, in order. */
 export interface VisionPrompt {
   /** The whole prompt, pads expanded. */
@@ -125,6 +131,8 @@ export interface DeviceModel extends Disposable {
   open(nTokensMax: number): ModelSequence | null;
   /** @throws CortexError `vision_unsupported` naming the model when it has no tower. */
   encodeImage(image: ImageInput): ImageEmbeds;
+  /** The same in steps. One at a time is under way: one begun before is first computed to its end. */
+  beginImage(image: ImageInput): ImageEncoding;
   /** Computes `inputIds` at positions offset, offset + 1, … Returns [rows, nLogits] or, for 'hidden', [hiddenSize]. */
   forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array;
   /** The same for a chunk of a prompt with images; text-only chunks of such a prompt go through here too. */

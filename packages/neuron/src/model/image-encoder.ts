@@ -1,46 +1,14 @@
 /** Runs a vision tower: patch rows in, rows of the language model's width out, which stay on the device. */
-import {
-  Buffer,
-  Context,
-  GraphAllocator,
-  tensorTypes,
-  type Backend,
-  type BufferType,
-  type Native,
-  type Tensor,
-} from '@cortex/ggml';
+import { GraphAllocator, type Backend, type BufferType, type Tensor } from '@cortex/ggml';
 import type { TowerGrid, VisionTower } from '../arch/arch.ts';
-import type { ImageEmbeds, ImageInput } from './device-model.ts';
+import { DeviceEmbeds } from './device-embeds.ts';
+import type { ImageInput } from './device-model.ts';
 import { mergeOrder, resamplePositions } from './position-table.ts';
 import { TowerGraph } from './tower-graph.ts';
+import { TowerRun } from './tower-run.ts';
 
 /** Grids whose resampled positions are kept; photographs of one camera share one. */
 const gridsMax = 8;
-
-/** One image's rows in a buffer of their own. */
-export class DeviceEmbeds implements ImageEmbeds {
-  readonly nTokens: number;
-  /** f32 [hidden, nTokens] */
-  readonly tensor: Tensor;
-  readonly #context: Context;
-  readonly #buffer: Buffer;
-
-  constructor(native: Native, type: BufferType, hidden: number, nTokens: number) {
-    this.#context = new Context(native, { nTensorsMax: 1 });
-    this.tensor = this.#context.tensor(tensorTypes.f32, [hidden, nTokens]);
-    this.#buffer = Buffer.allocate(this.#context, type);
-    this.nTokens = nTokens;
-  }
-
-  read(): Float32Array {
-    return this.tensor.read(new Float32Array(this.tensor.nElements));
-  }
-
-  [Symbol.dispose](): void {
-    this.#buffer[Symbol.dispose]();
-    this.#context[Symbol.dispose]();
-  }
-}
 
 interface GridInputs {
   readonly embeds: Float32Array;
@@ -64,6 +32,7 @@ export class ImageEncoder implements Disposable {
   readonly #parts: EncoderParts;
   readonly #allocator: GraphAllocator;
   readonly #grids = new Map<string, GridInputs>();
+  #latest: TowerRun | null = null;
 
   constructor(parts: EncoderParts) {
     this.#parts = parts;
@@ -74,37 +43,39 @@ export class ImageEncoder implements Disposable {
     return this.#allocator.nBytes;
   }
 
-  encode(image: ImageInput): DeviceEmbeds {
-    const { readers, hiddenSize, backend } = this.#parts;
-    if (readers === null) return this.#compute(image);
-    using rows = this.#compute(image);
-    const handed = new DeviceEmbeds(backend.device.native, readers, hiddenSize, image.nTokens);
-    handed.tensor.write(rows.read());
-    return handed;
-  }
-
-  #compute({ grid, patches, nTokens }: ImageInput): DeviceEmbeds {
-    const { backend, bufferType, tower, hiddenSize } = this.#parts;
+  /** @throws RangeError when its patches or tokens are not those of its grid. */
+  begin({ grid, patches, nTokens }: ImageInput): TowerRun {
+    const { backend, bufferType, tower, hiddenSize, readers } = this.#parts;
     const nPatches = grid.h * grid.w;
     if (patches.length !== nPatches * tower.patchLength || nTokens * tower.mergeSize ** 2 !== nPatches) {
       throw new RangeError(`an image of ${patches.length} values and ${nTokens} tokens is no ${grid.h}×${grid.w} grid`);
     }
-    const embeds = new DeviceEmbeds(backend.device.native, bufferType, hiddenSize, nTokens);
+    // They share the memory for what is computed on the way.
+    this.#latest?.settle();
+    const { native } = backend.device;
+    const embeds = new DeviceEmbeds(native, bufferType, hiddenSize, nTokens);
+    const run = new TowerRun(backend, embeds, (rows) => (readers === null ? rows : this.#handed(rows, readers)));
     try {
       const weight = (name: string): Tensor => this.#parts.weight(name);
-      using step = new TowerGraph(backend.device.native, tower, { weight, embeds: embeds.tensor }, grid);
-      this.#allocator.allocate(step.graph);
-      const { inputs } = step;
+      const { graph, inputs } = run.start(new TowerGraph(native, tower, { weight, embeds: embeds.tensor }, grid));
+      this.#allocator.allocate(graph);
       const of = this.#gridInputs(grid);
       inputs.patches.write(patches);
       inputs.positionEmbeds.write(of.embeds);
       inputs.positions.write(of.positions);
-      backend.compute(step.graph);
-      return embeds;
     } catch (error) {
-      embeds[Symbol.dispose]();
+      run[Symbol.dispose]();
       throw error;
     }
+    this.#latest = run;
+    return run;
+  }
+
+  #handed(rows: DeviceEmbeds, to: BufferType): DeviceEmbeds {
+    using own = rows;
+    const handed = new DeviceEmbeds(this.#parts.backend.device.native, to, this.#parts.hiddenSize, own.nTokens);
+    handed.tensor.write(own.read());
+    return handed;
   }
 
   #gridInputs(grid: TowerGrid): GridInputs {
