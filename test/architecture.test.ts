@@ -52,6 +52,7 @@ const neuronLeaves: ReadonlySet<string> = new Set([
   'spawn-worker.ts',
   'model/weight-spec.ts',
   'arch/pre-tokenizers.ts',
+  'sampling/argmax.ts',
 ]);
 
 /** Types that a folder below shares with those above it. */
