@@ -1,4 +1,8 @@
-"""Write a run's averaged weights as an ordinary Hugging Face folder: `python export.py RUN FOLDER` (weights in bf16)."""
+"""Write a run's averaged weights as an ordinary Hugging Face folder, in bf16: `python export.py RUN FOLDER`.
+
+Of several runs (`python export.py RUN RUN FOLDER`), one of which went on from the other, the mean: it has less of what either
+forgot.
+"""
 import argparse
 import json
 import shutil
@@ -35,13 +39,14 @@ def preprocessor_config():
                 image_processor_type="Qwen2VLImageProcessorFast")
 
 
-def export(run, folder):
+def export(runs, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    state = torch.load(run / "state.pt", weights_only=False)
-    source = Path(state["arguments"]["continue_from"] or run)
+    states = [torch.load(run / "state.pt", weights_only=False) for run in runs]
+    state = states[-1]
+    source = Path(state["arguments"]["continue_from"] or runs[-1])
     tokenizer = words.load(source)
     model = network.fresh(tokenizer, 0)
-    model.load_state_dict(state["average"])
+    model.load_state_dict({k: sum(s["average"][k] for s in states) / len(states) for k in state["average"]})
     with torch.no_grad():  # rows beyond the tokenizer's entries are never to be chosen
         model.model.language_model.embed_tokens.weight[tokenizer.get_vocab_size():] = 0
     ends = [tokenizer.token_to_id(t) for t in (words.END_OF_TURN, words.END_OF_TEXT)]
@@ -63,7 +68,7 @@ def export(run, folder):
 
 if __name__ == "__main__":
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ap.add_argument("run", type=Path)
+    ap.add_argument("runs", type=Path, nargs="+")
     ap.add_argument("folder", type=Path)
     args = ap.parse_args()
-    export(args.run, args.folder)
+    export(args.runs, args.folder)

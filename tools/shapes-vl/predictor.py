@@ -91,6 +91,9 @@ class Trainer(Run):
         self.tower, self.reader = network.Tower(self.model), network.Reader(self.model)
         torch.manual_seed(SEED)
         self.predictor = Predictor(self.model)
+        if args.continue_from:
+            layer = load_file(Path(args.continue_from) / WEIGHTS)
+            self.predictor.load_state_dict({k.removeprefix("mtp."): v for k, v in layer.items() if k.startswith("mtp.")})
         optimizer = torch.optim.AdamW(self.predictor.parameters(), lr=args.lr, betas=(.9, .98), weight_decay=.01)
         super().__init__(args, "predictor.pt", optimizer, predictor=self.predictor)
 
@@ -150,6 +153,7 @@ def arguments():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_arguments(ap, lr=1e-3, steps=2000, seed=SEED)
     ap.add_argument("--model", default=str(MODEL), help="checkpoint folder: read, and written to at the end")
+    ap.add_argument("--continue-from", help="checkpoint folder whose layer to start from")
     ap.add_argument("--chats", type=int, default=12, help="conversations a step")
     return ap.parse_args()
 

@@ -235,7 +235,7 @@ def outside(rng, _scene):
 
 
 # How often a kind is asked, more often where it is learned late. The short ones are answered in about ten tokens.
-SHORT = {color: 2, of_color: 1.5, count: .8, count_shape: 2, where: 4.5, where_colored: 3, size: .9, background: .2, shape_at: 2.5,
+SHORT = {color: 2, of_color: 1.5, count: 2, count_shape: 2, where: 4.5, where_colored: 3, size: .9, background: .2, shape_at: 2.5,
          color_at: 1.5, the_shape: .4, the_color: .3, outside: .4}
 LONG = {describe: 3, exists_shape: 2, exists_color: 2, exists_colored_shape: 2, all_colors: .2, all_shapes: .4}
 KINDS = {**SHORT, **LONG}
