@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDevice } from '../src/model/device-host.ts';
-import type { DeviceHost, DeviceModel, ModelOptions } from '../src/model/device-model.ts';
+import type { DeviceHost, DeviceModel } from '../src/model/device-model.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, type GeneratedModel } from './generated-models.ts';
-import { briefLogits, imageLogits, relativeError } from './model-exercise.ts';
+import { briefLogits, imageLogits, optionsOf, relativeError } from './model-exercise.ts';
 import { openVulkan } from './vulkan-devices.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
@@ -19,20 +19,6 @@ process.env['GGML_VK_MAX_NODES_PER_SUBMIT'] = '100000';
 const vulkan = openVulkan();
 const skipped = vulkan.missing === null ? '' : ` (${vulkan.missing})`;
 const [first = 0, ...others] = vulkan.vulkanIndices;
-
-const optionsOf = (dir: string, more: Partial<ModelOptions> = {}): ModelOptions => ({
-  modelId: 'acme/tiny',
-  dir,
-  weightType: 'f32',
-  kvCacheType: 'f16',
-  contextMax: 512,
-  kvTokens: 2048,
-  nSlots: 4,
-  chunkMax: 64,
-  draftMax: 8,
-  patchesMax: 64,
-  ...more,
-});
 
 /** Half precision on these devices, against single on the CPU. */
 const tolerance = 1e-2;

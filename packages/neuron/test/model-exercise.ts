@@ -1,5 +1,5 @@
 /** For tests: what a model is asked to compare two ways of running it, and how far apart the answers are. */
-import type { DeviceModel, ImageInput, ModelSequence } from '../src/model/device-model.ts';
+import type { DeviceModel, ImageInput, ModelOptions, ModelSequence } from '../src/model/device-model.ts';
 import { Random } from '../src/sampling/random.ts';
 import { mropePositions } from '../src/vision/mrope-positions.ts';
 
@@ -7,6 +7,21 @@ export const idsOf = (n: number, seed: number): Int32Array => {
   const random = new Random(seed);
   return Int32Array.from({ length: n }, () => Math.floor(random.next() * 600));
 };
+
+/** Room for all that is asked, unless `more` says otherwise. */
+export const optionsOf = (dir: string, more: Partial<ModelOptions> = {}): ModelOptions => ({
+  modelId: 'acme/tiny',
+  dir,
+  weightType: 'f32',
+  kvCacheType: 'f16',
+  contextMax: 512,
+  kvTokens: 2048,
+  nSlots: 4,
+  chunkMax: 64,
+  draftMax: 8,
+  patchesMax: 64,
+  ...more,
+});
 
 /** Root mean square of the difference over that of the reference. */
 export const relativeError = (got: Float32Array, wanted: Float32Array): number => {

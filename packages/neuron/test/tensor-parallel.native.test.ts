@@ -11,24 +11,10 @@ import { openDevice } from '../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelOptions } from '../src/model/device-model.ts';
 import type { WeightType } from '../src/model/weight-types.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe, type GeneratedModel } from './generated-models.ts';
-import { briefLogits, idsOf, imageLogits, opened, relativeError, textLogits } from './model-exercise.ts';
+import { briefLogits, idsOf, imageLogits, opened, optionsOf, relativeError, textLogits } from './model-exercise.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 const cpu = openLibrary().devices.find(({ type }) => type === 'cpu')?.index ?? 0;
-
-const optionsOf = (dir: string, more: Partial<ModelOptions>): ModelOptions => ({
-  modelId: 'acme/tiny',
-  dir,
-  weightType: 'f32',
-  kvCacheType: 'f32',
-  contextMax: 512,
-  kvTokens: 2048,
-  nSlots: 4,
-  chunkMax: 64,
-  draftMax: 8,
-  patchesMax: 64,
-  ...more,
-});
 
 const sizes = { heads: 4, queries: 2, ff: 512 };
 const hybridMoe = tinyQwen35Moe({ ...sizes, vision: true });
@@ -78,7 +64,7 @@ describe('a model that devices share', () => {
     const dir = written.get(model) ?? join(root, String(written.size));
     if (!written.has(model)) await writeCheckpoint(dir, model);
     written.set(model, dir);
-    return host.loadModel(optionsOf(dir, more), () => undefined);
+    return host.loadModel(optionsOf(dir, { kvCacheType: 'f32', ...more }), () => undefined);
   };
 
   beforeAll(async () => {
