@@ -1,4 +1,6 @@
 /** `cortex serve`: the gateway alone, over the nodes of its file. */
+import { existsSync } from 'node:fs';
+import { ConfigError } from '@cortex/core';
 import { Command } from 'commander';
 import type { CommandParts } from '../command-parts.ts';
 
@@ -6,7 +8,17 @@ interface ServeOptions {
   readonly config: string;
 }
 
+const withoutFile = (file: string): string =>
+  `${file}: no such file. It names the nodes; at the least
+
+[[neurons]]
+name = "here"
+endpoint = "http://127.0.0.1:13131"
+
+For this machine alone, "cortex up" needs no file.`;
+
 const serve = async ({ env, untilAskedToStop }: CommandParts, { config }: ServeOptions): Promise<void> => {
+  if (!existsSync(config)) throw new ConfigError([withoutFile(config)]);
   const { readGatewayConfig, startGateway } = await import('@cortex/gateway');
   const gateway = await startGateway(await readGatewayConfig({ file: config, env }));
   // Standard output is the log's.
