@@ -120,7 +120,9 @@ const describeText = (model: () => DeviceModel): void => {
     for (const i of [1, 3]) sequences[i]?.[Symbol.dispose]();
     const next = [textIds(3, 20), textIds(3, 21), textIds(3, 22)];
     const got = [0, 1, 2].map((step) =>
-      model().decode(batch.map((i, row) => ({ sequence: sequences[i]!, id: next[row]?.[step] ?? 0 }))),
+      model()
+        .decode(batch.map((i, row) => ({ sequence: sequences[i]!, id: next[row]?.[step] ?? 0 })))
+        .slice(),
     );
     for (const i of batch) sequences[i]?.[Symbol.dispose]();
     batch.forEach((i, row) => {
@@ -133,6 +135,19 @@ const describeText = (model: () => DeviceModel): void => {
         ),
       );
     });
+  });
+
+  it('leaves the logits of each step where those of the one before were', () => {
+    using a = opened(model());
+    using b = opened(model());
+    for (const sequence of [a, b]) model().forward(sequence, ids.slice(0, 9), 0, 'none');
+    const step = (id: number): Float32Array => model().decode([b, a].map((sequence) => ({ sequence, id })));
+    const first = step(3);
+    const copy = first.slice();
+    const second = step(4);
+    expect(second.buffer).toBe(first.buffer);
+    expect(distance(first, second)).toBe(0);
+    expect(distance(first, copy)).toBeGreaterThan(100 * tolerance);
   });
 
   it('starts every slot anew after other sequences have used it', () => {
@@ -273,10 +288,12 @@ const describeVision = (model: () => DeviceModel): void => {
     const text = textIds(33, 60);
     withVision()(seeing, prompt.ids, 0);
     model().forward(reading, text, 0, 'none');
-    const both = model().decode([
-      { sequence: reading, id: 7 },
-      { sequence: seeing, id: 8 },
-    ]);
+    const both = model()
+      .decode([
+        { sequence: reading, id: 7 },
+        { sequence: seeing, id: 8 },
+      ])
+      .slice();
     using alone = opened(model());
     withVision()(alone, prompt.ids, 0);
     expect(distance(both.slice(model().nLogits), model().decode([{ sequence: alone, id: 8 }]))).toBeLessThan(tolerance);

@@ -213,7 +213,7 @@ export class FakeModel implements DeviceModel {
   nEmbeds = 0;
   isDisposed = false;
   readonly #plan: FakeModelPlan;
-
+  readonly #results = new Float32Array(256 * nLogits);
   readonly #failAssert: () => void;
 
   constructor(plan: FakeModelPlan, failAssert: () => void) {
@@ -282,14 +282,11 @@ export class FakeModel implements DeviceModel {
       case 'none':
         return new Float32Array(0);
       case 'hidden':
-        return new Float32Array(hidden).fill(ids.at(-1) ?? 0);
+        return this.#result([new Float32Array(hidden).fill(ids.at(-1) ?? 0)]);
       case 'last':
-        return rows.at(-1) ?? new Float32Array(0);
-      case 'all': {
-        const all = new Float32Array(rows.length * nLogits);
-        rows.forEach((row, i) => all.set(row, i * nLogits));
-        return all;
-      }
+        return this.#result(rows.slice(-1));
+      case 'all':
+        return this.#result(rows);
       default:
         return exhausted(output);
     }
@@ -311,9 +308,7 @@ export class FakeModel implements DeviceModel {
     if (own.nPast + ids.length > own.nTokensMax) throw new Error('more tokens than were reserved');
     block(this.#plan.stepMs);
     this.#draft = { sequence: own, ids, nPast: own.nPast };
-    const logits = new Float32Array(ids.length * nLogits);
-    ids.forEach((id, i) => logits.set(this.#row(id), i * nLogits));
-    return logits;
+    return this.#result(Array.from(ids, (id) => this.#row(id)));
   }
 
   get canGuess(): boolean {
@@ -339,15 +334,22 @@ export class FakeModel implements DeviceModel {
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
     this.calls.push(`decode ${rows.length}`);
     block(this.#plan.stepMs);
-    const logits = new Float32Array(rows.length * nLogits);
-    rows.forEach(({ sequence, id }, i) => {
+    const logits = rows.map(({ sequence, id }) => {
       if (!(sequence instanceof FakeSequence) || !this.sequences.has(sequence))
         throw new Error('the sequence is not open');
       sequence.ids.push(id);
       if (sequence.nPast > sequence.nTokensMax) throw new Error('more tokens than were reserved');
-      logits.set(this.#row(id), i * nLogits);
+      return this.#row(id);
     });
-    return logits;
+    return this.#result(logits);
+  }
+
+  /** Over those of the call before. */
+  #result(rows: readonly Float32Array[]): Float32Array {
+    const [first] = rows;
+    const length = first?.length ?? 0;
+    rows.forEach((row, i) => this.#results.set(row, i * length));
+    return this.#results.subarray(0, rows.length * length);
   }
 
   #row(id: number): Float32Array {

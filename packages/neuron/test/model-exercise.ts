@@ -106,7 +106,7 @@ export const imageLogits = (model: DeviceModel): readonly Float32Array[] => {
   using sequence = opened(model);
   const vision = { ids, positions, embeds: [embeds] };
   const chunk = (from: number, to?: number): Float32Array =>
-    model.forwardWithVision(sequence, ids.slice(from, to), from, vision, pad, 'all');
+    model.forwardWithVision(sequence, ids.slice(from, to), from, vision, pad, 'all').slice();
   // The first ends within the image.
   return [embeds.read(), chunk(0, 5), chunk(5), model.decode([{ sequence, id: 5 }]).slice()];
 };

@@ -23,8 +23,8 @@ const decoding = (model: DeviceModel): readonly Float32Array[] => {
   const prompt = idsOf(5, 1);
   using a = opened(model);
   using b = opened(model);
-  const first = model.forward(a, prompt.slice(0, 3), 0, 'all');
-  const second = model.forward(a, prompt.slice(3), 3, 'all');
+  const first = model.forward(a, prompt.slice(0, 3), 0, 'all').slice();
+  const second = model.forward(a, prompt.slice(3), 3, 'all').slice();
   model.forward(b, prompt.slice(0, 2), 0, 'none');
   const rows = [
     { sequence: b, id: 5 },

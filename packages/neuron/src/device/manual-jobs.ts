@@ -51,7 +51,7 @@ export const prefillByHand = (loaded: LoadedModel, job: JobOf<'prefill'>): Float
     const isLast = from + ids.length === job.ids.length;
     const output = isLast || job.output === 'all' ? job.output : 'none';
     const rows = forwardChunk(model, sequence.room, ids, job.offset + from, sequence.images, output);
-    // Rows of one call may be overwritten by the next.
+    // Rows of one call are overwritten by the next.
     if (output !== 'none') parts.push(rows.slice());
   }
   if (job.vision !== null && sequence.room.nPast >= job.vision.promptIds.length) {

@@ -142,7 +142,7 @@ export class Sequence implements PrefillState, InLine {
 
   /** Tells the vector, and ends. Always false: it does not go on. */
   finishHidden(vector: Float32Array): false {
-    // A copy: the row may be the next step's too.
+    // A copy: the next step's results come to where the row is.
     this.generation.events.push({ kind: 'hidden', choice: this.choice, vector: vector.slice() });
     return this.finish('length');
   }

@@ -22,6 +22,7 @@ import { cellAlignment } from './memory-plan.ts';
 import { KeptSteps } from './kept-steps.ts';
 import { PredictorSteps } from './predictor-steps.ts';
 import { PrefixCopies } from './prefix-copies.ts';
+import { ResultRows } from './result-rows.ts';
 import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
 import { spliceRuns } from './splice-runs.ts';
@@ -64,6 +65,8 @@ interface StepRowInput {
   readonly ids: Int32Array;
   /** Where the recurrent state goes, if not to where it was. */
   readonly slotAfter?: number;
+  /** Where its outputs come among those of the rows, if not where it comes itself. */
+  readonly place?: number;
 }
 
 /** A step that is not part of its sequence yet. */
@@ -94,6 +97,7 @@ export class CausalModel implements DeviceModel {
   /** Apart from the prefill's, so that a prefill between two decode steps does not displace the kept graphs. */
   readonly #decodeRunner: GraphRunner;
   readonly #keptSteps: KeptSteps;
+  readonly #results: ResultRows;
   #spareSlot: number | null;
   /** Final hidden states of the last step's outputs; null without a predictor. */
   #hidden: Float32Array | null = null;
@@ -109,6 +113,7 @@ export class CausalModel implements DeviceModel {
     this.nLogits = arch.nVocab;
     this.hiddenSize = arch.hiddenSize;
     this.imageTokenId = arch.vision?.imageTokenId ?? null;
+    this.#results = new ResultRows(Math.max(parts.nSlots, parts.draftMax + 1) * arch.nVocab);
     this.#rooms = new SequenceRooms(parts.kvTokens, cellAlignment, parts.nSlots);
     this.#runner = parts.newRunner();
     this.#decodeRunner = parts.newRunner();
@@ -220,26 +225,18 @@ export class CausalModel implements DeviceModel {
   }
 
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
-    const inputs = rows.map(({ sequence, id }): StepRowInput => {
+    const inputs = rows.map(({ sequence, id }, place): StepRowInput => {
       const own = ownSequence(sequence);
       own.checkStep(own.nPast, 1);
       // Alone it takes the tokens that its state has not seen along; in a batch all rows have one.
       if (rows.length > 1) this.#settle(own);
-      return { sequence: own, from: own.nPast - own.behind.length, ids: Int32Array.of(...own.behind, id) };
+      return { sequence: own, from: own.nPast - own.behind.length, ids: Int32Array.of(...own.behind, id), place };
     });
     // States that lie side by side are used where they lie; without any, cells at equal distances are attended at once.
-    const placeOf = ({ sequence }: StepRowInput): number =>
+    const startOf = ({ sequence }: StepRowInput): number =>
       this.#parts.stateBytes > 0 ? sequence.slot : sequence.extent.start;
-    const places = inputs.map(placeOf);
-    const order = places.map((_, i) => i).toSorted((a, b) => (places[a] ?? 0) - (places[b] ?? 0));
-    const sorted = order.flatMap((i) => inputs[i] ?? []);
-    const logits = this.#run(sorted, this.#sharedPositions(sorted), [], 1, 'last');
-    if (order.every((from, to) => from === to)) return logits;
-    const result = new Float32Array(logits.length);
-    order.forEach((to, from) =>
-      result.set(logits.subarray(from * this.nLogits, (from + 1) * this.nLogits), to * this.nLogits),
-    );
-    return result;
+    const sorted = inputs.toSorted((a, b) => startOf(a) - startOf(b));
+    return this.#run(sorted, this.#sharedPositions(sorted), [], 1, 'last');
   }
 
   draft(sequence: ModelSequence, ids: Int32Array): Float32Array {
@@ -372,21 +369,19 @@ export class CausalModel implements DeviceModel {
       fillCells(columns, 0, firstColumn, length);
       step.spliceColumns[i]?.write(columns);
     });
-    // The last columns of each sequence.
     const nPerRow = nOutputs / rows.length;
-    const column = (i: number): number => (Math.floor(i / nPerRow) + 1) * nTokens - nPerRow + (i % nPerRow);
-    step.outputs?.write(Int32Array.from({ length: nOutputs }, (_, i) => column(i)));
+    step.outputs?.write(outputColumns(rows, nTokens, nPerRow));
     step.before?.write(this.#hiddenBefore(rows));
     runner.compute(step.graph);
     const hidden = step.hidden?.read(new Float32Array(step.hidden.nElements)) ?? null;
     this.#hidden = hidden;
-    rows.forEach(({ sequence, from }, b) => {
+    rows.forEach(({ sequence, from, place }, b) => {
       sequence.nPast = from + nTokens;
       sequence.behind = [];
-      const end = (b + 1) * nPerRow * this.hiddenSize;
+      const end = ((place ?? b) + 1) * nPerRow * this.hiddenSize;
       sequence.hidden = hidden?.slice(end - this.hiddenSize, end) ?? null;
     });
-    return step.result === null ? new Float32Array(0) : step.result.read(new Float32Array(step.result.nElements));
+    return step.result === null ? new Float32Array(0) : this.#results.read(step.result);
   }
 
   /** What the predictor is told of before each row; zeros where it is not known, a sequence's beginning foremost. */
@@ -413,6 +408,15 @@ export class CausalModel implements DeviceModel {
 const ownSequence = (sequence: ModelSequence): Sequence => {
   if (sequence instanceof Sequence) return sequence;
   throw new TypeError('a sequence of another model');
+};
+
+/** The last columns of each sequence. */
+const outputColumns = (rows: readonly StepRowInput[], nTokens: number, nPerRow: number): Int32Array => {
+  const columns = new Int32Array(rows.length * nPerRow);
+  rows.forEach(({ place }, b) => {
+    for (let i = 0; i < nPerRow; i++) columns[(place ?? b) * nPerRow + i] = (b + 1) * nTokens - nPerRow + i;
+  });
+  return columns;
 };
 
 const deviceEmbeds = (embeds: VisionPrompt['embeds'][number] | undefined): DeviceEmbeds => {

@@ -133,7 +133,11 @@ export interface DeviceModel extends Disposable {
   encodeImage(image: ImageInput): ImageEmbeds;
   /** The same in steps. One at a time is under way: one begun before is first computed to its end. */
   beginImage(image: ImageInput): ImageEncoding;
-  /** Computes `inputIds` at positions offset, offset + 1, … Returns [rows, nLogits] or, for 'hidden', [hiddenSize]. */
+  /**
+   * Computes `inputIds` at positions offset, offset + 1, … Returns [rows, nLogits] or, for 'hidden', [hiddenSize]. What this,
+   * `draft` and `decode` return is the caller's to change, and valid until the next of these calls: it is read into the
+   * same memory.
+   */
   forward(sequence: ModelSequence, inputIds: Int32Array, offset: number, output: ForwardOutput): Float32Array;
   /** The same for a chunk of a prompt with images; text-only chunks of such a prompt go through here too. */
   forwardWithVision(
@@ -155,7 +159,7 @@ export interface DeviceModel extends Disposable {
   readonly canGuess: boolean;
   /** Up to `nMax` tokens that may follow `id`, which follows the past: by the checkpoint's further head. Often none. */
   guess(sequence: ModelSequence, id: number, nMax: number): Int32Array;
-  /** One token for each of several sequences in one pass. Returns [rows.length, nLogits], valid until the next call. */
+  /** One token for each of several sequences in one pass. Returns [rows.length, nLogits]. */
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array;
 }
 

@@ -39,8 +39,8 @@ const run = async (dir: string, kvCacheType: ModelOptions['kvCacheType']) => {
   using sequence = model.open(256);
   if (sequence === null) throw new Error('no slot is free');
   const rows = [
-    model.forward(sequence, ids.slice(0, 150), 0, 'all'),
-    model.forward(sequence, ids.slice(150, nPrompt), 150, 'all'),
+    model.forward(sequence, ids.slice(0, 150), 0, 'all').slice(),
+    model.forward(sequence, ids.slice(150, nPrompt), 150, 'all').slice(),
     ...Array.from(ids.slice(nPrompt), (id) => model.decode([{ sequence, id }]).slice()),
   ];
   using copy = model.open(256);

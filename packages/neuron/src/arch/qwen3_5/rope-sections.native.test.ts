@@ -45,7 +45,7 @@ const logitsOf = async (sections: readonly number[]): Promise<{ text: Float32Arr
   using seeing = model.open(64)!;
   const prompt = { ids, positions: mropePositions(ids, 632, []), embeds: [] };
   return {
-    text: model.forward(reading, ids, 0, 'all'),
+    text: model.forward(reading, ids, 0, 'all').slice(),
     vision: model.forwardWithVision(seeing, ids, 0, prompt, 632, 'all'),
   };
 };
