@@ -34,6 +34,10 @@ export const relativeError = (got: Float32Array, wanted: Float32Array): number =
   return Math.sqrt(error / size);
 };
 
+/** Of the worst of several. */
+export const largestError = (got: readonly Float32Array[], wanted: readonly Float32Array[]): number =>
+  Math.max(...got.map((values, i) => relativeError(values, wanted[i] ?? new Float32Array(0))));
+
 export const opened = (model: DeviceModel): ModelSequence => {
   const sequence = model.open(256);
   if (sequence === null) throw new Error('no slot is free');
@@ -109,4 +113,19 @@ export const imageLogits = (model: DeviceModel): readonly Float32Array[] => {
     model.forwardWithVision(sequence, ids.slice(from, to), from, vision, pad, 'all').slice();
   // The first ends within the image.
   return [embeds.read(), chunk(0, 5), chunk(5), model.decode([{ sequence, id: 5 }]).slice()];
+};
+
+/** What the checkpoint's predictor foretells, between steps of other shapes, whose graphs take the place of its own. */
+export const guesses = (model: DeviceModel): readonly Float32Array[] => {
+  using sequence = opened(model);
+  model.forward(sequence, idsOf(20, 1), 0, 'last');
+  return [30, 31, 32, 33, 34].map((id) => {
+    const guess = Float32Array.from(model.guess(sequence, id, 4));
+    if (id === 32) {
+      model.draft(sequence, Int32Array.of(4, 5, 6));
+      model.keep(sequence, 2);
+    }
+    model.decode([{ sequence, id }]);
+    return guess;
+  });
 };

@@ -11,7 +11,7 @@ import { openDevice } from '../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelOptions } from '../src/model/device-model.ts';
 import type { WeightType } from '../src/model/weight-types.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe, type GeneratedModel } from './generated-models.ts';
-import { briefLogits, idsOf, imageLogits, opened, optionsOf, relativeError, textLogits } from './model-exercise.ts';
+import { briefLogits, guesses, imageLogits, largestError, optionsOf, textLogits } from './model-exercise.ts';
 import { writeCheckpoint } from './write-checkpoint.ts';
 
 const cpu = openLibrary().devices.find(({ type }) => type === 'cpu')?.index ?? 0;
@@ -34,24 +34,6 @@ const slack = 1.5;
 
 const groupOf = (n: number): DeviceHost =>
   openDevice({ index: cpu, others: Array.from({ length: n - 1 }, () => cpu), threads: 1 });
-
-const errorOf = (got: readonly Float32Array[], wanted: readonly Float32Array[]): number =>
-  Math.max(...got.map((values, i) => relativeError(values, wanted[i] ?? new Float32Array(0))));
-
-/** Between steps of other shapes, whose graphs take the place of the predictor's. */
-const guesses = (model: DeviceModel): readonly Float32Array[] => {
-  using sequence = opened(model);
-  model.forward(sequence, idsOf(20, 1), 0, 'last');
-  return [30, 31, 32, 33, 34].map((id) => {
-    const guess = Float32Array.from(model.guess(sequence, id, 4));
-    if (id === 32) {
-      model.draft(sequence, Int32Array.of(4, 5, 6));
-      model.keep(sequence, 2);
-    }
-    model.decode([{ sequence, id }]);
-    return guess;
-  });
-};
 
 describe('a model that devices share', () => {
   let root: string;
@@ -83,7 +65,7 @@ describe('a model that devices share', () => {
     async ({ name, n }) => {
       const model = models[name];
       const wanted = await answers(1, model, textLogits);
-      expect(errorOf(await answers(n, model, textLogits), wanted)).toBeLessThan(tolerance);
+      expect(largestError(await answers(n, model, textLogits), wanted)).toBeLessThan(tolerance);
     },
   );
 
@@ -98,10 +80,10 @@ describe('a model that devices share', () => {
       const model = models[name];
       const exact = await answers(1, model, briefLogits);
       const how = { weightType: type, kvCacheType: kv } as const;
-      const alone = errorOf(await answers(1, model, briefLogits, how), exact);
+      const alone = largestError(await answers(1, model, briefLogits, how), exact);
       expect(alone).toBeGreaterThan(1e-4);
       for (const n of [2, 4]) {
-        expect(errorOf(await answers(n, model, briefLogits, how), exact)).toBeLessThan(slack * alone);
+        expect(largestError(await answers(n, model, briefLogits, how), exact)).toBeLessThan(slack * alone);
       }
     },
   );
@@ -117,7 +99,7 @@ describe('a model that devices share', () => {
 
   it('sees as on one: the tower is on the first', async () => {
     const wanted = await answers(1, hybridMoe, imageLogits);
-    expect(errorOf(await answers(2, hybridMoe, imageLogits), wanted)).toBeLessThan(tolerance);
+    expect(largestError(await answers(2, hybridMoe, imageLogits), wanted)).toBeLessThan(tolerance);
   });
 
   it('is refused with the reason where it cannot be shared, and with the numbers where a device has no room', async () => {
