@@ -2,7 +2,7 @@ import { array, assert, integer, nat, property, tuple } from 'fast-check';
 import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { ggufHeaderSteps, type GgufHeader, type MoreNeeded } from './gguf-header.ts';
-import { ggufTypes } from './gguf-metadata.ts';
+import { ggufListMax, ggufTypes } from './gguf-metadata.ts';
 
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
@@ -99,6 +99,14 @@ describe('the header of a GGUF file', () => {
     const bytes = headerOf([tokens]);
     expect([...ggufHeaderSteps(bytes, bytes.length, 'x.gguf')].length).toBeGreaterThan(10);
     expect(parsed(bytes).metadata.nTexts('tokens')).toBe(n);
+  });
+
+  it('has no list made of it that would take all memory', () => {
+    const n = ggufListMax + 1;
+    const numbers = headerOf([key('k', ggufTypes.array, u32(ggufTypes.u8), u64(n), Buffer.alloc(n))]);
+    expect(() => parsed(numbers).metadata.numbers('k')).toThrow(`k is not a list of at most ${ggufListMax} numbers`);
+    const texts = headerOf([key('k', ggufTypes.array, u32(ggufTypes.string), u64(n))]);
+    expect(() => parsed(texts, 2 ** 40)).toThrow(`a list of ${n} texts is longer than the ${ggufListMax} read`);
   });
 
   it('says how much more it needs of a file that has more, and in the end has it', () => {

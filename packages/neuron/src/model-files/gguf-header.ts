@@ -3,7 +3,7 @@
  * length is held against the file's before it is followed. Follows `docs/gguf.md` of ggml-org/ggml, versions 2 and 3.
  */
 import { CortexError } from '@cortex/core';
-import { GgufMetadata, ggufTypes, type GgufEntry } from './gguf-metadata.ts';
+import { ggufListMax, GgufMetadata, ggufTypes, type GgufEntry } from './gguf-metadata.ts';
 
 export interface GgufTensorInfo {
   readonly name: string;
@@ -156,6 +156,7 @@ class Cursor {
     // Each has its length before it.
     const end = this.at + n * 8;
     if (end > this.#nFileBytes) this.refuse(`a list of ${n} texts does not fit in the file`);
+    if (n > ggufListMax) this.refuse(`a list of ${n} texts is longer than the ${ggufListMax} read`);
     if (end > this.bytes.length) throw new EndOfBytes(end);
     const spans = new Uint32Array(2 * n);
     for (let i = 0; i < n; i++) {
@@ -177,7 +178,11 @@ function* readArray(cursor: Cursor, key: string): Steps<GgufEntry> {
   if (size === undefined) return cursor.refuse(`${key} is a list of type ${type}`);
   const start = cursor.take(n * size);
   // A vocabulary has hundreds of thousands of them too.
-  return { kind: 'numbers', read: () => Array.from({ length: n }, (_, i) => cursor.scalarAt(type, start + i * size)) };
+  return {
+    kind: 'numbers',
+    n,
+    read: () => Array.from({ length: n }, (_, i) => cursor.scalarAt(type, start + i * size)),
+  };
 }
 
 const textBytesMax = 16 * 2 ** 20;

@@ -22,9 +22,12 @@ export type GgufEntry =
   | { readonly kind: 'number'; readonly value: number }
   | { readonly kind: 'flag'; readonly value: boolean }
   | { readonly kind: 'text'; readonly value: string }
-  | { readonly kind: 'numbers'; read(): readonly number[] }
+  | { readonly kind: 'numbers'; readonly n: number; read(): readonly number[] }
   /** Where each string begins and ends in the header. */
   | { readonly kind: 'texts'; readonly spans: Uint32Array };
+
+/** Longest list that is read: ten times the largest vocabulary. As JavaScript's numbers and texts it takes much more. */
+export const ggufListMax = 2 ** 22;
 
 const decoder = new TextDecoder();
 
@@ -68,7 +71,9 @@ export class GgufMetadata {
     const entry = this.#entries.get(key);
     if (entry === undefined) return null;
     if (entry.kind === 'number') return [entry.value];
-    return entry.kind === 'numbers' ? entry.read() : this.#wrong(key, 'a list of numbers');
+    if (entry.kind !== 'numbers') return this.#wrong(key, 'a list of numbers');
+    if (entry.n > ggufListMax) return this.#wrong(key, `a list of at most ${ggufListMax} numbers; it has ${entry.n}`);
+    return entry.read();
   }
 
   texts(key: string): readonly string[] | null {
