@@ -26,7 +26,11 @@ interface Place {
   readonly tensor: CheckpointTensor | null;
 }
 
-const typeOfId: ReadonlyMap<number, TensorType> = new Map(Object.values(tensorTypes).map((type) => [type.id, type]));
+/** Integers are no weights: a kernel that is given them crashes. */
+const integerTypes: ReadonlySet<TensorType> = new Set([tensorTypes.i32, tensorTypes.i64]);
+const typeOfId: ReadonlyMap<number, TensorType> = new Map(
+  Object.values(tensorTypes).flatMap((type) => (integerTypes.has(type) ? [] : [[type.id, type]])),
+);
 
 const refuse = (label: string, message: string, cause?: unknown): CortexError =>
   new CortexError('model_load_failed', `${label}: ${message}`, { cause });
