@@ -22,6 +22,8 @@ export interface WriteGgufOptions {
   readonly nSplits?: number;
   /** One tensor for gates and ups of all experts. */
   readonly fusedExperts?: boolean;
+  /** One tensor for queries, keys and values. */
+  readonly fusedAttention?: boolean;
 }
 
 /** Values handled at once. */
@@ -124,7 +126,8 @@ const readConfig = (dir: string): Readonly<Record<string, unknown>> =>
 export const writeGguf = (dir: string, path: string, options: WriteGgufOptions = {}): readonly string[] => {
   using checkpoint = new CheckpointValues(dir);
   const sizes = textSizes(readConfig(dir));
-  const plans = textPlans(sizes, checkpoint, { fusedExperts: options.fusedExperts ?? false });
+  const { fusedExperts = false, fusedAttention = false } = options;
+  const plans = textPlans(sizes, checkpoint, { fusedExperts, fusedAttention });
   const tensors = plans.map((plan) => tensorOf(plan, typeOfPlan(plan, options), checkpoint));
   const metadata = { ...sizeKeys(sizes, hasPredictor(checkpoint) ? 1 : 0), ...tokenizerKeys(dir, sizes) };
   const nSplits = options.nSplits ?? 1;

@@ -121,6 +121,22 @@ export const matrix = (name: string, source: string, nIn: number, nOut: number, 
   ...(split !== undefined && { split }),
 });
 
+/** Matrices of one input whose rows GGUF files may have in a single tensor, one matrix behind the other. */
+export const fusedInGguf = (fused: string, matrices: readonly WeightSpec[]): WeightSpec[] => {
+  const rowsIn = ({ ne: [, nRows = 0] }: WeightSpec): number => nRows;
+  const nAll = matrices.reduce((n, spec) => n + rowsIn(spec), 0);
+  let nBefore = 0;
+  return matrices.map((spec) => {
+    const first = nBefore;
+    nBefore += rowsIn(spec);
+    const form: WeightForm = {
+      parts: [{ name: fused, shape: [nAll, spec.ne[0] ?? 0] }],
+      rowOrder: Int32Array.from({ length: rowsIn(spec) }, (_, row) => first + row),
+    };
+    return { ...spec, gguf: [form] };
+  });
+};
+
 /** One checkpoint vector, in f32. */
 export const vector = (name: string, source: string, n: number): WeightSpec => ({
   name,

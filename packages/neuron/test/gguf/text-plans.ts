@@ -9,6 +9,8 @@ import type { TextSizes } from './text-config.ts';
 export interface PlanOptions {
   /** One tensor for gates and ups of all experts, as some converters write. */
   readonly fusedExperts: boolean;
+  /** One tensor for queries, keys and values, as llama.cpp's converter writes on demand. */
+  readonly fusedAttention: boolean;
 }
 
 interface Scope {
@@ -23,13 +25,23 @@ const normPlan = ({ hybrid }: TextSizes, name: string, source: string, n: number
   ...(hybrid === null ? {} : { map: (values: Float32Array) => values.map((value) => 1 + value) }),
 });
 
-const attentionPlans = (sizes: TextSizes, from: string, to: string): readonly TensorPlan[] => {
+const fusedPlan = (name: string, plans: readonly TensorPlan[]): TensorPlan => ({
+  name,
+  ne: [plans[0]?.ne[0] ?? 0, plans.reduce((n, { ne }) => n + (ne[1] ?? 0), 0)],
+  precision: 'matrix',
+  pieces: plans.flatMap(({ pieces }) => pieces),
+});
+
+const attentionPlans = ({ sizes, options }: Scope, from: string, to: string): readonly TensorPlan[] => {
   const { hidden, nHeads, nHeadsKv, headDim, hybrid } = sizes;
   const nQuery = nHeads * headDim * (hybrid === null ? 1 : 2);
-  return [
+  const inputs = [
     matrixPlan(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hidden, nQuery),
     matrixPlan(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hidden, nHeadsKv * headDim),
     matrixPlan(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hidden, nHeadsKv * headDim),
+  ];
+  return [
+    ...(options.fusedAttention ? [fusedPlan(`${to}.attn_qkv.weight`, inputs)] : inputs),
     matrixPlan(`${to}.attn_output.weight`, `${from}.o_proj.weight`, nHeads * headDim, hidden),
     normPlan(sizes, `${to}.attn_q_norm.weight`, `${from}.q_norm.weight`, headDim),
     normPlan(sizes, `${to}.attn_k_norm.weight`, `${from}.k_norm.weight`, headDim),
@@ -155,7 +167,7 @@ const layerPlans = (scope: Scope, { from, to, isFull }: Layer): readonly TensorP
   const secondNorm = sizes.hybrid === null ? 'ffn_norm' : 'post_attention_norm';
   return [
     normPlan(sizes, `${to}.attn_norm.weight`, `${from}.input_layernorm.weight`, sizes.hidden),
-    ...(isFull ? attentionPlans(sizes, `${from}.self_attn`, to) : deltaNetPlans(sizes, `${from}.linear_attn`, to)),
+    ...(isFull ? attentionPlans(scope, `${from}.self_attn`, to) : deltaNetPlans(sizes, `${from}.linear_attn`, to)),
     normPlan(sizes, `${to}.${secondNorm}.weight`, `${from}.post_attention_layernorm.weight`, sizes.hidden),
     ...feedForwardPlans(scope, `${from}.mlp`, to),
   ];

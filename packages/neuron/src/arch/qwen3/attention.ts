@@ -2,7 +2,7 @@
 import { ops, type Tensor } from '@cortex/ggml';
 import { attendCached, storeKeysValues } from '../../blocks/cached-attention.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
-import { alongRows, byRows, matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, byRows, fusedInGguf, matrix, vector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch.ts';
 import { headUnits } from '../head-units.ts';
 import type { Qwen3Base } from './config.ts';
@@ -14,9 +14,11 @@ export const attentionWeights = (base: Qwen3Base, i: number): WeightSpec[] => {
   const to = `blk.${i}`;
   return [
     vector(`${to}.attn_norm.weight`, `${prefix}layers.${i}.input_layernorm.weight`, hiddenSize),
-    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, nHeads * headDim, heads),
-    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
-    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    ...fusedInGguf(`${to}.attn_qkv.weight`, [
+      matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, nHeads * headDim, heads),
+      matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+      matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    ]),
     vector(`${to}.attn_q_norm.weight`, `${from}.q_norm.weight`, headDim),
     vector(`${to}.attn_k_norm.weight`, `${from}.k_norm.weight`, headDim),
     matrix(

@@ -5,7 +5,7 @@
 import { ops, type Tensor } from '@cortex/ggml';
 import { attendCached, storeKeysValues } from '../../blocks/cached-attention.ts';
 import { rmsNorm } from '../../blocks/norm.ts';
-import { alongRows, byRows, matrix, onePlusVector, type WeightSpec } from '../../model/weight-spec.ts';
+import { alongRows, byRows, fusedInGguf, matrix, onePlusVector, type WeightSpec } from '../../model/weight-spec.ts';
 import type { GraphBuild, LayerCacheTensors, TextBatch } from '../arch.ts';
 import { headUnits } from '../head-units.ts';
 import type { LayerNames, Qwen35Base } from './config.ts';
@@ -15,9 +15,11 @@ export const gatedAttentionWeights = (base: Qwen35Base, { from: layer, to }: Lay
   const heads = byRows(headUnits(base));
   const from = `${layer}.self_attn`;
   return [
-    matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, 2 * nHeads * headDim, heads),
-    matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
-    matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    ...fusedInGguf(`${to}.attn_qkv.weight`, [
+      matrix(`${to}.attn_q.weight`, `${from}.q_proj.weight`, hiddenSize, 2 * nHeads * headDim, heads),
+      matrix(`${to}.attn_k.weight`, `${from}.k_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+      matrix(`${to}.attn_v.weight`, `${from}.v_proj.weight`, hiddenSize, nHeadsKv * headDim, heads),
+    ]),
     onePlusVector(`${to}.attn_q_norm.weight`, `${from}.q_norm.weight`, headDim),
     onePlusVector(`${to}.attn_k_norm.weight`, `${from}.k_norm.weight`, headDim),
     matrix(
