@@ -49,8 +49,11 @@ const ggmlSchema = z.strictObject({
     .int()
     .min(1)
     .max(8192)
-    .default(512)
-    .describe('Prompt tokens computed in one step; smaller steps let running answers go on between them.'),
+    .optional()
+    .describe(
+      'Prompt tokens computed in one step; smaller steps let running answers go on between them. Default: 512 on a GPU, 256 on the CPU.',
+    )
+    .meta({ examples: [512] }),
   prefill_step_ms: z
     .int()
     .min(10)

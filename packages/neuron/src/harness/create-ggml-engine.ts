@@ -69,7 +69,7 @@ const openDevices = async (
       parts.log.error({ device: device.info.index, name: device.info.name, reason: message }, 'device did not open');
     }
   }
-  if (devices.length === 0) throw failures[0] ?? new CortexError('internal_error', 'ggml finds no device here');
+  if (devices.length === 0) throw failures[0];
   return devices;
 };
 
@@ -77,11 +77,12 @@ const openDevices = async (
 export const createGgmlEngine: EngineFactory = async (parts) => {
   const { config, defaultModels, store, log } = parts;
   const library = openLibrary();
-  const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
   const served = chooseDevices(library.devices, config.device_memory_max_mb);
+  const [first] = served;
+  if (first === undefined) throw new CortexError('internal_error', 'ggml finds no device here');
+  const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
   const devices = await openDevices(served, guard, parts);
-  const { registryIndex } = served[0] ?? { registryIndex: 0 };
-  const measurer = new SizingThread(registryIndex, config);
+  const measurer = new SizingThread(first, config);
   const groups = openGroup(served, guard, parts);
   const harness = new GgmlHarness({
     devices,

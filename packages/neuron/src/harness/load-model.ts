@@ -17,6 +17,7 @@ import type { ModelSettings, SettledOptions } from './model-settings.ts';
 import { leastParts, type ModelSizes } from './model-sizes.ts';
 import { placeLayers, placeModel, placeShared, type DeviceRoom } from './place-model.ts';
 import { patchesMaxOf } from './read-vision-meta.ts';
+import { prefillChunk } from './prefill-chunk.ts';
 import type { PromptSide, PromptSideLoader } from './prompt-side.ts';
 
 export interface ModelLoaderParts {
@@ -203,7 +204,7 @@ export class ModelLoader {
         contextMax: config.context_max ?? null,
         kvTokens: config.kv_tokens ?? null,
         nSlots: config.parallel,
-        chunkMax: config.prefill_chunk,
+        chunkMax: prefillChunk(config, device.info),
         draftMax: config.draft_max,
         patchesMax: patchesMaxOf(side.vision),
         prefillStepMs: config.prefill_step_ms,

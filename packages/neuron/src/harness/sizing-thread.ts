@@ -6,8 +6,10 @@ import type { GgmlConfig } from '@cortex/core';
 import type { MeasureOptions } from '../model/measure-checkpoint.ts';
 import type { MeasuredNeeds } from '../model/memory-plan.ts';
 import type { WeightType } from '../model/weight-types.ts';
+import type { ServedDevice } from './choose-devices.ts';
 import { JobThread } from './job-thread.ts';
 import type { ModelMeasurer } from './model-sizes.ts';
+import { prefillChunk } from './prefill-chunk.ts';
 
 export type SizingJob = Omit<MeasureOptions, 'patchesMax'> & {
   readonly registryIndex: number;
@@ -18,7 +20,7 @@ export type SizingJob = Omit<MeasureOptions, 'patchesMax'> & {
 const jobMsMax = 60_000;
 
 export class SizingThread implements ModelMeasurer {
-  readonly #registryIndex: number;
+  readonly #device: ServedDevice;
   readonly #config: GgmlConfig;
   readonly #thread = new JobThread<SizingJob, MeasuredNeeds>({
     url: new URL('./sizing-worker.ts', import.meta.url),
@@ -28,23 +30,24 @@ export class SizingThread implements ModelMeasurer {
     jobMsMax,
   });
 
-  /** @param registryIndex the device asked about; others are taken to be of its kind. */
-  constructor(registryIndex: number, config: GgmlConfig) {
-    this.#registryIndex = registryIndex;
+  /** @param device the one asked about; others are taken to be of its kind. */
+  constructor(device: ServedDevice, config: GgmlConfig) {
+    this.#device = device;
     this.#config = config;
   }
 
   measure(dir: string, weightType: WeightType, nDevices: number): Promise<MeasuredNeeds> {
     const config = this.#config;
+    const { registryIndex, info } = this.#device;
     return this.#thread.run({
-      registryIndex: this.#registryIndex,
+      registryIndex,
       resizedPixelsMax: config.image_resized_pixels_max,
       dir,
       weightType,
       nDevices,
       kvCacheType: config.kv_cache_type,
       nSlots: config.parallel,
-      chunkMax: config.prefill_chunk,
+      chunkMax: prefillChunk(config, info),
       draftMax: config.draft_max,
     });
   }

@@ -1,12 +1,13 @@
 /** The process in which our engine runs for benchmarks: the model on the CPU, without run loop and server. */
 import { openLibrary } from '@cortex/ggml';
+import { prefillChunk } from '../../src/harness/prefill-chunk.ts';
 import { openDevice } from '../../src/model/device-host.ts';
 import type { DeviceHost, DeviceModel, ModelSequence } from '../../src/model/device-model.ts';
 import { argmax } from '../../src/sampling/argmax.ts';
 import type { Continuation, EngineAnswers, EngineCall } from './engine-calls.ts';
 import { idAt, serveEngine } from './serve-engine.ts';
 
-const chunkMax = 512;
+const chunkMax = prefillChunk({}, { backend: 'cpu' });
 
 interface Session {
   readonly host: DeviceHost;
