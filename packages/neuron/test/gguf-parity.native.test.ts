@@ -142,6 +142,21 @@ describe('the same weights as safetensors and as GGUF', () => {
     },
   );
 
+  it.each(['blk.1.attn_q.bias', 'blk.0.ffn_down_exps.scale', 'output.scale'])(
+    'are not computed without what the file has beside a matrix: %s',
+    async (extra) => {
+      const dir = join(root, extra);
+      await writeCheckpoint(join(dir, 'hf'), tinyQwen3Moe());
+      const write = (...extraTensors: readonly string[]): string =>
+        writeGguf(join(dir, 'hf'), join(dir, 'model.gguf'), { extraTensors })[0] ?? '';
+      const wanted = { code: 'model_load_failed', message: `tensor ${extra} has no place in this architecture` };
+      await expect(load(write(extra), 'auto')).rejects.toMatchObject(wanted);
+      // What belongs to nothing here changes nothing.
+      using model = await load(write('rope_freqs_of_others.weight', 'blk.0.notes'), 'auto');
+      expect(model.nLogits).toBeGreaterThan(0);
+    },
+  );
+
   it('are not quantised a second time', async () => {
     const dir = join(root, 'twice');
     await writeCheckpoint(join(dir, 'hf'), tinyQwen3());

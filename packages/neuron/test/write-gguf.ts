@@ -22,6 +22,8 @@ export interface WriteGgufOptions {
   readonly nSplits?: number;
   /** One tensor for gates and ups of all experts. */
   readonly fusedExperts?: boolean;
+  /** Further tensors, each of one f32. */
+  readonly extraTensors?: readonly string[];
   /** One tensor for queries, keys and values. */
   readonly fusedAttention?: boolean;
 }
@@ -86,6 +88,13 @@ const tensorOf = (plan: TensorPlan, type: TensorType, checkpoint: CheckpointValu
   };
 };
 
+const oneValue = (name: string): GgufTensor => ({
+  name,
+  ne: [1],
+  type: tensorTypes.f32,
+  data: () => [new Uint8Array(Float32Array.of(3).buffer)],
+});
+
 const fiveDigits = (n: number): string => String(n).padStart(5, '0');
 
 /** Names of a model's split files, of which the first is the one to open. */
@@ -128,7 +137,10 @@ export const writeGguf = (dir: string, path: string, options: WriteGgufOptions =
   const sizes = textSizes(readConfig(dir));
   const { fusedExperts = false, fusedAttention = false } = options;
   const plans = textPlans(sizes, checkpoint, { fusedExperts, fusedAttention });
-  const tensors = plans.map((plan) => tensorOf(plan, typeOfPlan(plan, options), checkpoint));
+  const tensors = [
+    ...plans.map((plan) => tensorOf(plan, typeOfPlan(plan, options), checkpoint)),
+    ...(options.extraTensors ?? []).map(oneValue),
+  ];
   const metadata = { ...sizeKeys(sizes, hasPredictor(checkpoint) ? 1 : 0), ...tokenizerKeys(dir, sizes) };
   const nSplits = options.nSplits ?? 1;
   if (nSplits === 1) writeGgufFile(path, metadata, tensors);

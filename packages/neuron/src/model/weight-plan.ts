@@ -165,6 +165,22 @@ class WeightPlanner {
   }
 }
 
+/** What files may have beside a matrix: a vector to add to its products, a factor for them. */
+const companions = ['bias', 'scale'] as const;
+
+/** A GGUF file has none in vain: without them the model would answer, and wrongly. */
+const checkCompanions = (checkpoint: Checkpoint, plans: readonly WeightPlan[]): void => {
+  if (checkpoint.format !== 'gguf') return;
+  const used = new Set(plans.flatMap(({ form }) => form.parts.map(({ name }) => name)));
+  for (const name of used) {
+    if (!name.endsWith('.weight')) continue;
+    const stem = name.slice(0, -'weight'.length);
+    const unused = companions.map((kind) => stem + kind).find((other) => checkpoint.has(other) && !used.has(other));
+    if (unused === undefined) continue;
+    throw new CortexError('model_load_failed', `tensor ${unused} has no place in this architecture`);
+  }
+};
+
 const quantisedAlready = (wanted: WeightType, source: TensorType): CortexError =>
   new CortexError(
     'unsupported_parameter',
@@ -174,7 +190,7 @@ const quantisedAlready = (wanted: WeightType, source: TensorType): CortexError =
 
 /**
  * A plan for every weight, in the order of `specs`.
- * @throws CortexError `model_load_failed` for missing or misshapen tensors, `unsupported_parameter` for quantised ones
+ * @throws CortexError `model_load_failed` for missing, misshapen or left-over tensors, `unsupported_parameter` for quantised ones
  * that are to be quantised otherwise.
  */
 export const planWeights = (
@@ -183,5 +199,7 @@ export const planWeights = (
   options: PlanOptions,
 ): readonly WeightPlan[] => {
   const planner = new WeightPlanner(checkpoint, options);
-  return specs.map((spec) => planner.plan(spec));
+  const plans = specs.map((spec) => planner.plan(spec));
+  checkCompanions(checkpoint, plans);
+  return plans;
 };
