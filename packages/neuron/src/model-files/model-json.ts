@@ -4,14 +4,11 @@
  * the file and the field.
  */
 import { CortexError, describeIssue } from '@cortex/core';
-import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { z } from 'zod';
 import { isGguf } from './gguf-file.ts';
 import { ggufSideFile } from './gguf-side-files.ts';
-
-/** The largest tokenizers in use are below 40 MB. */
-const bytesMax = 256 * 2 ** 20;
+import { readTextFile, UnreadText } from './text-file.ts';
 
 const loadFailed = (file: string, message: string, cause?: unknown): CortexError =>
   new CortexError('model_load_failed', `${file}: ${message}`, { facts: { file }, cause });
@@ -22,16 +19,11 @@ const loadFailed = (file: string, message: string, cause?: unknown): CortexError
  */
 export const readModelText = async (dir: string, file: string): Promise<string | null> => {
   if (isGguf(dir)) return null;
-  const path = join(dir, file);
   try {
-    const { size } = await stat(path);
-    if (size > bytesMax) throw loadFailed(file, `${size} bytes, more than the ${bytesMax} read`);
-    return await readFile(path, 'utf8');
+    return await readTextFile(join(dir, file));
   } catch (error) {
-    if (error instanceof CortexError) throw error;
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return null;
-    throw loadFailed(file, `cannot be read (${code ?? 'unknown error'})`, error);
+    if (error instanceof UnreadText) throw loadFailed(file, error.message, error);
+    throw error;
   }
 };
 

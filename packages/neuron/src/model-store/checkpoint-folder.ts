@@ -2,8 +2,9 @@
  * Whether a folder is a whole checkpoint: `config.json` and every file of its weights. Only names and sizes are looked
  * at; what is inside the files is the engine's to judge.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { readTextFile, UnreadText } from '../model-files/text-file.ts';
 
 export type CheckpointFolder =
   | { readonly kind: 'complete'; readonly bytes: number }
@@ -15,6 +16,9 @@ export const weightIndexFile = 'model.safetensors.index.json';
 /** Mistral's repositories hold their weights twice, adapters are not a model by themselves. */
 export const isWeightFile = (name: string): boolean =>
   name.endsWith('.safetensors') && !/^(consolidated|adapter)/.test(name);
+
+/** The largest models in use have fewer than 300. */
+const shardsMax = 10_000;
 
 const shardName = /^(.*)-(\d{5})-of-(\d{5})\.safetensors$/;
 
@@ -30,7 +34,17 @@ export const shardsOfIndex = (text: string): readonly string[] | string => {
   if (typeof map !== 'object' || map === null) return `${weightIndexFile} has no weight_map`;
   const names = [...new Set(Object.values(map))];
   const good = names.filter((name) => typeof name === 'string' && /^[\w.-]+\.safetensors$/.test(name));
-  return good.length === names.length && good.length > 0 ? good : `${weightIndexFile} names files that cannot be`;
+  if (good.length !== names.length || good.length === 0) return `${weightIndexFile} names files that cannot be`;
+  return good.length > shardsMax ? `${weightIndexFile} names more than ${shardsMax} files` : good;
+};
+
+const shardsByIndex = async (dir: string): Promise<readonly string[] | string> => {
+  try {
+    return shardsOfIndex((await readTextFile(path.join(dir, weightIndexFile))) ?? '');
+  } catch (error) {
+    if (error instanceof UnreadText) return `${weightIndexFile}: ${error.message}`;
+    throw error;
+  }
 };
 
 const fiveDigits = (n: number): string => String(n).padStart(5, '0');
@@ -43,8 +57,6 @@ const shardsByName = (names: readonly string[]): readonly string[] => {
   if (total === 0 || total > shardsMax) return weights;
   return Array.from({ length: total }, (_, i) => `${stem}-${fiveDigits(i + 1)}-of-${fiveDigits(total)}.safetensors`);
 };
-
-const shardsMax = 10_000;
 
 const sizeOf = async (file: string): Promise<number | null> => {
   try {
@@ -66,10 +78,7 @@ export const inspectFolder = async (dir: string): Promise<CheckpointFolder> => {
   if (!names.includes(configFile)) return { kind: 'none' };
   if ((await sizeOf(path.join(dir, configFile))) === null)
     return { kind: 'incomplete', reason: `missing ${configFile}` };
-  const index = names.includes(weightIndexFile)
-    ? await readFile(path.join(dir, weightIndexFile), 'utf8').catch(() => '')
-    : null;
-  const shards = index === null ? shardsByName(names) : shardsOfIndex(index);
+  const shards = names.includes(weightIndexFile) ? await shardsByIndex(dir) : shardsByName(names);
   if (typeof shards === 'string') return { kind: 'incomplete', reason: shards };
   if (shards.length === 0) return { kind: 'none' };
   const sizes = await Promise.all(shards.map((name) => sizeOf(path.join(dir, name))));

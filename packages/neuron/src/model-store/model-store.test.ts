@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { assert, property, string } from 'fast-check';
@@ -172,6 +172,16 @@ describe('a checkpoint', () => {
   ])('of %s is whole or is not offered', async (_what, files, bytes) => {
     expect(await found(files)).toBe(bytes);
     expect(await newStore().list()).toHaveLength(bytes === null ? 0 : 1);
+  });
+
+  it('is not offered with an index larger than any, or of more files than any', async () => {
+    const dir = path.join(dirs(), 'large');
+    const indexFile = path.join(dir, 'model.safetensors.index.json');
+    await write(dir, { ...single, 'model.safetensors.index.json': '' });
+    await truncate(indexFile, 2 ** 33);
+    await expect(newStore().resolve('large')).rejects.toThrow('index.json: 8589934592 bytes, more than');
+    const many = Array.from({ length: 10_001 }, (_, i) => `m${i}.safetensors`);
+    expect(shardsOfIndex(index(...many))).toBe('model.safetensors.index.json names more than 10000 files');
   });
 
   it('does not count files outside its folder as its own', () => {
