@@ -12,6 +12,15 @@ const clientStallMs = 300_000;
 
 const noop = (): void => undefined;
 
+type Piece = Buffer | string;
+
+const joined = (pieces: readonly Piece[]): Piece => {
+  const [only = ''] = pieces;
+  if (pieces.length <= 1) return only;
+  if (pieces.every((piece) => typeof piece === 'string')) return pieces.join('');
+  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
+};
+
 /** What a silence is filled with, and the headers of an answer that begins so. */
 export interface Keepalive {
   readonly headers: OutgoingHttpHeaders;
@@ -24,6 +33,9 @@ export class ClientReply {
   readonly #controller = new AbortController();
   readonly #headers: OutgoingHttpHeaders = {};
   readonly #trailers: Record<string, string> = {};
+  /** Written in this turn of the event loop. */
+  #pieces: Piece[] = [];
+  #nPending = 0;
   #keepalive: NodeJS.Timeout | null = null;
   #notice: WaitNotice = { kind: 'prefill', text: null };
   #ended = false;
@@ -81,11 +93,13 @@ export class ClientReply {
     if (!this.opened) this.#res.writeHead(200, { ...headers, ...this.#headers });
   }
 
-  write(piece: Buffer | string): void {
+  /** What one turn of the event loop writes goes out together when it ends: one chunk, however many events. */
+  write(piece: Piece): void {
     if (piece.length === 0) return;
-    this.#keepalive?.refresh();
     this.#begun = true;
-    this.#res.write(piece);
+    if (this.#pieces.length === 0) process.nextTick(this.#flush);
+    this.#pieces.push(piece);
+    this.#nPending += piece.length;
   }
 
   /** A header that comes too late is sent after the body: `keepAlive` must have named it as a `trailer`. */
@@ -94,7 +108,7 @@ export class ClientReply {
   }
 
   get full(): boolean {
-    return this.#res.writableNeedDrain;
+    return this.#res.writableNeedDrain || this.#nPending >= this.#res.writableHighWaterMark;
   }
 
   /** Calls `resume` once, when the client has taken what was written; never, if it leaves or one waits already. */
@@ -119,13 +133,14 @@ export class ClientReply {
     this.signal.addEventListener('abort', settle);
   }
 
-  end(last?: Buffer | string): void {
+  end(last: Piece = ''): void {
     this.#stop();
-    this.#res.end(last);
+    this.#pieces.push(last);
+    this.#res.end(this.#take());
   }
 
   /** A whole answer that is no stream. After keepalives its headers and status are what they were. */
-  sendJson(body: Buffer | string, headers: OutgoingHttpHeaders = {}, status = 200): void {
+  sendJson(body: Piece, headers: OutgoingHttpHeaders = {}, status = 200): void {
     this.#stop();
     if (this.opened) this.#res.addTrailers(this.#trailers);
     else
@@ -152,6 +167,19 @@ export class ClientReply {
   /** The gateway ends the exchange. */
   abort(reason: CortexError): void {
     this.#controller.abort(reason);
+  }
+
+  readonly #flush = (): void => {
+    if (this.#ended) return;
+    this.#keepalive?.refresh();
+    this.#res.write(this.#take());
+  };
+
+  #take(): Piece {
+    const piece = joined(this.#pieces);
+    this.#pieces = [];
+    this.#nPending = 0;
+    return piece;
   }
 
   #stop(): void {

@@ -46,13 +46,6 @@ const saidNothing = (node: string): CortexError =>
 const cutShort = (node: string): CortexError =>
   new CortexError('upstream_disconnected', `node ${node} ended its stream before it was complete`, { facts: { node } });
 
-const joined = (pieces: readonly Piece[]): Piece => {
-  const [only = ''] = pieces;
-  if (pieces.length <= 1) return only;
-  if (pieces.every((piece) => typeof piece === 'string')) return pieces.join('');
-  return Buffer.concat(pieces.map((piece) => (typeof piece === 'string' ? Buffer.from(piece) : piece)));
-};
-
 export class StreamRelay implements Relay {
   readonly #exchange: Exchange;
   readonly #settings: ProxySettings;
@@ -62,7 +55,6 @@ export class StreamRelay implements Relay {
   readonly #render: Render;
   readonly #frames = new SseFrames();
   readonly #held: { readonly frame: SseFrame; readonly heard: Heard }[] = [];
-  #out: Piece[] = [];
   #settle: Settle | null = null;
   #call: NodeCall | null = null;
   #nodeHeaders: IncomingHttpHeaders = {};
@@ -114,14 +106,9 @@ export class StreamRelay implements Relay {
   onData(chunk: Buffer): void {
     // After `[DONE]` the client has its whole answer, whatever the node still says.
     if (this.#done) return;
-    const { reply } = this.#exchange;
     this.#watch.alive();
-    try {
-      for (const frame of this.#frames.push(chunk)) if (!this.#done) this.#take(frame);
-    } finally {
-      this.#flush();
-    }
-    if (reply.full && !this.#done) this.#waitForClient();
+    for (const frame of this.#frames.push(chunk)) if (!this.#done) this.#take(frame);
+    if (!this.#done && this.#exchange.reply.full) this.#waitForClient();
   }
 
   onEnd(): void {
@@ -158,10 +145,8 @@ export class StreamRelay implements Relay {
 
   /** Some engines close right behind `[DONE]`. Nothing else counts that has not ended. */
   #takeRest(rest: SseFrame | null): void {
-    if (rest?.data === '[DONE]') {
-      this.#take(rest);
-      this.#flush();
-    } else if (this.#heardAny) throw cutShort(this.#node);
+    if (rest?.data === '[DONE]') this.#take(rest);
+    else if (this.#heardAny) throw cutShort(this.#node);
     else throw fromNoStream(textOf(rest?.bytes ?? noBytes), this.#node);
   }
 
@@ -172,15 +157,16 @@ export class StreamRelay implements Relay {
     if (heard.kind === 'done') {
       if (this.#tap.firstTokenMs === null) throw saidNothing(this.#node);
       this.#commit();
-      this.#out.push(this.#render(frame, heard));
+      const last = this.#render(frame, heard);
       this.#done = true;
       // Whoever reads the record may do so as soon as the client has the end.
       this.#record();
+      reply.end(last);
       this.#watch.expect('end of its stream', closeMs);
       return;
     }
     if (this.#committed) {
-      this.#out.push(this.#render(frame, heard));
+      reply.write(this.#render(frame, heard));
       return;
     }
     if (heard.kind === 'alive') {
@@ -198,20 +184,11 @@ export class StreamRelay implements Relay {
     const { reply, translation } = this.#exchange;
     // Rendered only now: a translator has not yet seen anything of a node that fails before this.
     const pieces = this.#held.map(({ frame, heard }) => this.#render(frame, heard));
-    this.#out.push(...pieces);
     this.#held.length = 0;
     this.#committed = true;
     const nodeHeaders = translation.reply.kind === 'passthrough' ? answerHeaders(this.#nodeHeaders) : {};
     reply.open({ ...sseHeaders, ...nodeHeaders });
+    for (const piece of pieces) reply.write(piece);
     this.#watch.expect('further token', this.#settings.tokenGapTimeoutMs);
-  }
-
-  /** What came together goes out together: one write, however many events. */
-  #flush(): void {
-    const { reply } = this.#exchange;
-    const piece = joined(this.#out);
-    this.#out = [];
-    if (this.#done) reply.end(piece);
-    else reply.write(piece);
   }
 }
