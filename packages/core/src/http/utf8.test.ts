@@ -5,7 +5,7 @@ import { jsonBytes, textOf } from './utf8.ts';
 const texts = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.string({ unit: 'grapheme' }),
-  fc.constantFrom('', '\uFEFF', '\ud800', 'a\udc00b', 'é'.repeat(3), '–', '😀'),
+  fc.constantFrom('', '\uFEFF', '\ud800', 'a\udc00b', 'é'.repeat(3), '–', '😀', '–'.repeat(5000)),
 );
 
 describe('UTF-8', () => {

@@ -61,6 +61,16 @@ export interface Lease {
   release(outcome: LeaseOutcome): void;
 }
 
+/** What is asked of an `AbortSignal`, which is one. */
+export interface LeaveSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  /** @throws the reason, once aborted. */
+  throwIfAborted(): void;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
 export interface Fleet {
   /**
    * Waits in the bounded queue while a model is placed and loaded. @throws CortexError `model_not_found`,
@@ -68,7 +78,7 @@ export interface Fleet {
    * (the deadline passed) or `overloaded` (it passed although the model was loaded), `rate_limit_exceeded` (queue
    * full), what the load failed with (`model_load_failed`, …), or the signal's reason when the client left.
    */
-  acquire(request: RouteRequest, signal: AbortSignal, onProgress?: (progress: WaitProgress) => void): Promise<Lease>;
+  acquire(request: RouteRequest, signal: LeaveSignal, onProgress?: (progress: WaitProgress) => void): Promise<Lease>;
   /**
    * Where this request's tokens can be counted: takes no lease, loads nothing, is no use of the model, and its length
    * is no objection. @throws CortexError `model_not_found`, `vision_unsupported`, `no_healthy_node`.

@@ -16,6 +16,7 @@ import type {
   FleetControl,
   Lease,
   LeaseOutcome,
+  LeaveSignal,
   LoadOptions,
   PinOptions,
   RouteRequest,
@@ -88,7 +89,7 @@ export class LiveFleet implements Fleet, FleetControl {
 
   async acquire(
     request: RouteRequest,
-    signal: AbortSignal,
+    signal: LeaveSignal,
     onProgress?: (progress: WaitProgress) => void,
   ): Promise<Lease> {
     const answer = await this.#ask((ticket) => ({ kind: 'acquire', ticket, request }), signal, onProgress);
@@ -192,7 +193,7 @@ export class LiveFleet implements Fleet, FleetControl {
   /** One ticket's way through the run loop: its answer, its refusal, or its caller's leaving, whichever comes first. */
   #ask(
     event: (ticket: number) => FleetEvent,
-    signal?: AbortSignal,
+    signal?: LeaveSignal,
     onProgress?: (progress: WaitProgress) => void,
   ): Promise<Answer> {
     return new Promise((resolve, reject) => {
@@ -214,7 +215,7 @@ export class LiveFleet implements Fleet, FleetControl {
       });
       this.#dispatch(event(ticket));
       // Most are answered by now: only who waits is listened to.
-      if (this.#pending.has(ticket)) signal?.addEventListener('abort', leave, { once: true });
+      if (this.#pending.has(ticket)) signal?.addEventListener('abort', leave);
     });
   }
 

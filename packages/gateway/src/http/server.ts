@@ -55,6 +55,12 @@ const bodiesMax = 16;
 
 const routeOf = (request: FastifyRequest): Route | undefined => request.routeOptions.config.route;
 
+/** The second name is the one that Anthropic's clients read. */
+const idHeaders = (id: string): Record<string, string> => ({
+  'x-request-id': id,
+  'request-id': id,
+});
+
 const sendError = (
   request: FastifyRequest,
   reply: FastifyReply,
@@ -64,7 +70,10 @@ const sendError = (
   const anthropic = request.headers['anthropic-version'] === undefined ? undefined : fallback;
   const dialect = routeOf(request)?.dialect ?? anthropic;
   const body = dialect === undefined ? error.toBody() : dialect.errorBody(error, request.id);
-  return reply.headers(errorHeaders(error)).code(error.status).send(body);
+  return reply
+    .headers({ ...idHeaders(request.id), ...errorHeaders(error) })
+    .code(error.status)
+    .send(body);
 };
 
 interface End {
@@ -111,8 +120,11 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
   app.addHook('onRequest', (request, reply, done) => {
     const record = context.recordOf(request);
     const route = routeOf(request);
-    record.inference = route?.dialect !== undefined && route.dialect.upstreamPath !== '/tokenize';
+    const dialect = route?.dialect;
+    record.inference = dialect !== undefined && dialect.upstreamPath !== '/tokenize';
+    let leave: (() => void) | null = null;
     reply.raw.once('close', () => {
+      leave?.();
       const endedMs = performance.now();
       const client = request.caller?.clientId ?? request.ip;
       // A client that left is known here before the proxy has settled its account.
@@ -121,14 +133,14 @@ const addHooks = (app: FastifyInstance, context: RouteContext, options: ServerOp
         return finish(context, request, reply, { client, endedMs });
       });
     });
-    // The second name is the one that Anthropic's clients read.
-    void reply.headers({ 'x-request-id': request.id, 'request-id': request.id });
+    // What asks a model is answered past Fastify, or by `sendError`.
+    if (dialect === undefined) void reply.headers(idHeaders(request.id));
     admit(context, request, options.browserHosts ?? []);
     if (context.running.draining) {
       void reply.header('connection', 'close');
       if (route?.access !== 'open') context.running.refuseWhenDraining();
     }
-    if (route?.dialect !== undefined) reply.raw.once('close', context.running.arrive());
+    if (dialect !== undefined) leave = context.running.arrive();
     done();
   });
   app.removeAllContentTypeParsers();
@@ -158,6 +170,7 @@ const newApp = (log: FastifyBaseLogger): FastifyInstance =>
   fastify({
     loggerInstance: log,
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (logger) => logger,
     genReqId: (request) => requestId(request.headers['x-request-id']),
     clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => sendError(request, reply, asCortexError(error, request.id)),

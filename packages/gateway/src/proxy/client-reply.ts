@@ -6,6 +6,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { CortexError } from '@cortex/core';
 import type { WaitNotice } from '../translate/contract.ts';
+import { ClientLeaving } from './client-leaving.ts';
 
 /** A client that takes nothing for this long is gone, whatever its socket says. */
 const clientStallMs = 300_000;
@@ -30,7 +31,7 @@ export interface Keepalive {
 
 export class ClientReply {
   readonly #res: ServerResponse;
-  readonly #controller = new AbortController();
+  readonly #leaving = new ClientLeaving();
   readonly #headers: OutgoingHttpHeaders = {};
   readonly #trailers: Record<string, string> = {};
   /** Written in this turn of the event loop. */
@@ -53,8 +54,8 @@ export class ClientReply {
   }
 
   /** Aborted, with a CortexError as its reason, when the client leaves or the gateway stops. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+  get signal(): ClientLeaving {
+    return this.#leaving;
   }
 
   /** The status line is out: an error can only be said in the answer itself. */
@@ -126,7 +127,7 @@ export class ClientReply {
       resume();
     };
     const timer = setTimeout(() => {
-      this.#controller.abort(new CortexError('client_closed_request', 'the client stopped reading'));
+      this.#leaving.abort(new CortexError('client_closed_request', 'the client stopped reading'));
       this.#res.destroy();
     }, clientStallMs);
     this.#res.once('drain', onDrain);
@@ -166,7 +167,7 @@ export class ClientReply {
 
   /** The gateway ends the exchange. */
   abort(reason: CortexError): void {
-    this.#controller.abort(reason);
+    this.#leaving.abort(reason);
   }
 
   readonly #flush = (): void => {
@@ -190,7 +191,6 @@ export class ClientReply {
 
   readonly #closed = (): void => {
     this.#stop();
-    if (!this.#res.writableFinished)
-      this.#controller.abort(new CortexError('client_closed_request', 'the client left'));
+    if (!this.#res.writableFinished) this.#leaving.abort(new CortexError('client_closed_request', 'the client left'));
   };
 }

@@ -121,7 +121,7 @@ export const countTokens = async (parts: ProxyParts, exchange: Exchange): Promis
   const { reply, record, translation, facts } = exchange;
   const excluded = new Set(exchange.passedNodes);
   let target = parts.fleet.locate(routeRequest(exchange, excluded));
-  const inlined = await parts.images.fetchAll(facts.imageUrls, reply.signal);
+  const inlined = await parts.images.fetchAll(facts.imageUrls, reply.signal.toAbortSignal());
   const request = inlined.size === 0 ? translation.request : withInlinedImages(translation.request, inlined);
   for (;;) {
     record.nAttempts += 1;

@@ -56,7 +56,7 @@ const requestToForward = async (parts: ProxyParts, exchange: Exchange): Promise<
     const lease = await parts.fleet.acquire(route, exchange.reply.signal);
     lease.release({ kind: 'client' });
   }
-  return withInlinedImages(request, await parts.images.fetchAll(imageUrls, exchange.reply.signal));
+  return withInlinedImages(request, await parts.images.fetchAll(imageUrls, exchange.reply.signal.toAbortSignal()));
 };
 
 /** Of every answer: where it comes from, and what it waited for. */

@@ -34,6 +34,9 @@ const notForwarded = new Set([
   'cookie',
   'via',
   'x-request-id',
+  // Of the client's protocol: nodes are asked in OpenAI's.
+  'anthropic-version',
+  'anthropic-beta',
   callerHeaders.client,
   callerHeaders.priority,
 ]);
@@ -57,6 +60,21 @@ export interface ForwardIdentity {
   readonly token: string | null;
 }
 
+/** Each is asked for again and again. */
+const aliases = new Map<string, string>();
+const aliasesMax = 1024;
+
+/** The node has to tell clients apart, and needs to know none of them. */
+const aliasOf = (clientId: string, via: string): string => {
+  const name = `${via} ${clientId}`;
+  const known = aliases.get(name);
+  if (known !== undefined) return known;
+  const alias = hash('sha256', name, 'hex').slice(0, 32);
+  if (aliases.size >= aliasesMax) aliases.clear();
+  aliases.set(name, alias);
+  return alias;
+};
+
 export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIdentity): Record<string, string> => {
   const before = client.via ?? '';
   const headers: Record<string, string> = {};
@@ -70,9 +88,8 @@ export const forwardHeaders = (client: IncomingHttpHeaders, identity: ForwardIde
   headers['x-request-id'] = identity.requestId;
   if (identity.caller !== undefined) {
     const { clientId, priority } = identity.caller;
-    // The node has to tell clients apart, and needs to know none of them.
-    headers[callerHeaders.client] = hash('sha256', `${identity.via} ${clientId}`, 'hex').slice(0, 32);
-    headers[callerHeaders.priority] = String(priority);
+    headers[callerHeaders.client] = aliasOf(clientId, identity.via);
+    if (priority !== 0) headers[callerHeaders.priority] = String(priority);
   }
   headers['via'] = before === '' ? `1.1 ${identity.via}` : `${before}, 1.1 ${identity.via}`;
   if (identity.token !== null) headers['authorization'] = `Bearer ${identity.token}`;

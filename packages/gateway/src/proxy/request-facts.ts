@@ -100,6 +100,8 @@ const affinityOf = (model: string, messages: readonly unknown[]): string => {
   return hash('sha1', leading, 'base64url');
 };
 
+const noUrls: readonly string[] = [];
+
 /** @throws CortexError `invalid_request` without a model name, `invalid_image` for a link of a foreign scheme. */
 export const requestFacts = (body: JsonObject): RequestFacts => {
   const { model, messages } = body;
@@ -115,7 +117,7 @@ export const requestFacts = (body: JsonObject): RequestFacts => {
     model,
     needsVision: reading.nImages > 0,
     tokensMin: 1 + Math.max(Math.ceil(reading.chars / charsPerTokenMax), reading.tokens) + reading.nImages,
-    imageUrls: [...reading.urls],
+    imageUrls: reading.nImages === 0 ? noUrls : [...reading.urls],
     ...(turns.length === 0 ? {} : { affinityKey: affinityOf(model, turns) }),
   };
 };

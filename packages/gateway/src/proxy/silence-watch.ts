@@ -3,9 +3,10 @@
  * another can take over. One timer for the call's whole life.
  */
 import { CortexError } from '@cortex/core';
+import type { LeaveSignal } from '../fleet/contract.ts';
 
 export class SilenceWatch {
-  readonly #client: AbortSignal;
+  readonly #client: LeaveSignal;
   readonly #node: string;
   readonly #end: (reason: CortexError) => void;
   #timer: NodeJS.Timeout | null = null;
@@ -15,7 +16,7 @@ export class SilenceWatch {
   #expected = '';
 
   /** `end` may be called again, for another reason. */
-  constructor(client: AbortSignal, node: string, end: (reason: CortexError) => void) {
+  constructor(client: LeaveSignal, node: string, end: (reason: CortexError) => void) {
     this.#client = client;
     this.#node = node;
     this.#end = end;

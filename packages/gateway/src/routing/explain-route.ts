@@ -58,14 +58,14 @@ export const explainRoute = (
   const pick = pickNode(topology.byModel.get(demand.modelId) ?? [], input);
   const explained = refusal === null ? explainPick(pick, context, demand) : refused(refusal);
 
-  // Of a node that has it loaded, nobody asks whether it could load it.
-  const siteOf = siteJudge(context, demand);
+  let siteOf: ReturnType<typeof siteJudge> | null = null;
 
   const candidate = (node: NodeView): Candidate => {
     const entry = node.models.get(demand.modelId);
     const isLoaded = entry?.status === 'loaded' && entry.operation === null;
     const verdict = entry === undefined || !isLoaded ? null : judge(entry, input);
-    const site = verdict === null ? siteOf(node) : null;
+    // Of a node that has it loaded, nobody asks whether it could load it.
+    const site = verdict === null ? (siteOf ??= siteJudge(context, demand))(node) : null;
     const able = site === null ? verdict === 'eligible' : pick.kind === 'absent' && site.kind === 'place';
     return {
       node: node.name,

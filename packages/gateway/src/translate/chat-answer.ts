@@ -107,16 +107,22 @@ const readPieces = (message: JsonObject): AnswerPiece[] => {
   return pieces;
 };
 
-const read = (body: JsonObject, member: 'delta' | 'message'): AnswerReading => {
-  const choices: readonly unknown[] = Array.isArray(body['choices']) ? body['choices'] : [];
+interface AnswerBody {
+  readonly choices?: unknown;
+  readonly usage?: unknown;
+  readonly created?: unknown;
+}
+
+const read = (body: AnswerBody, member: 'delta' | 'message'): AnswerReading => {
+  const choices: readonly unknown[] = Array.isArray(body.choices) ? body.choices : [];
   // One answer was asked for: whatever has another index is not it.
   const choice = choices.find((one) => isObject(one) && (one['index'] ?? 0) === 0);
   const message = isObject(choice) ? choice[member] : null;
   return {
     pieces: isObject(message) ? readPieces(message) : [],
     finish: isObject(choice) ? readFinish(choice) : null,
-    usage: readUsage(body['usage']),
-    created: countOf(body['created']),
+    usage: readUsage(body.usage),
+    created: countOf(body.created),
   };
 };
 
@@ -125,7 +131,7 @@ export const endedUnsaid = (): CortexError =>
   new CortexError('upstream_error', 'the node ended its answer without saying why');
 
 /** @throws CortexError `upstream_error`. */
-export const readChunk = (chunk: ChatChunk): AnswerReading => read({ ...chunk }, 'delta');
+export const readChunk = (chunk: ChatChunk): AnswerReading => read(chunk, 'delta');
 
 /** @throws CortexError `upstream_error` for a body that is no chat completion. */
 export const readCompletion = (body: unknown): AnswerReading & { readonly finish: AnswerFinish } => {

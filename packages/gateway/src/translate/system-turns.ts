@@ -21,6 +21,7 @@ const join = (first: Content, second: Content): Content =>
  * Later ones stay in their place.
  */
 export const joinLeadingSystem = (messages: readonly ChatMessage[]): ChatMessage[] => {
+  if (messages[0] === undefined || !isSystem(messages[0])) return [...messages];
   const rest = messages.findIndex((message) => !isSystem(message));
   const nLeading = rest === -1 ? messages.length : rest;
   const [first, ...others] = messages.slice(0, nLeading).filter(isSystem);

@@ -62,35 +62,38 @@ const continuation = (request: MessagesRequest, messages: readonly ChatMessage[]
   return continues && !thinks(request.thinking) ? { continue_final_message: true, add_generation_prompt: false } : {};
 };
 
-const sampling = (request: MessagesRequest): Partial<ChatRequest> => ({
-  max_tokens: request.max_tokens,
-  ...(typeof request.temperature === 'number' ? { temperature: request.temperature } : {}),
-  ...(typeof request.top_p === 'number' ? { top_p: request.top_p } : {}),
-  ...(typeof request.top_k === 'number' ? { top_k: request.top_k } : {}),
-  ...(Array.isArray(request.stop_sequences) && request.stop_sequences.length > 0
-    ? { stop: request.stop_sequences }
-    : {}),
-});
+const addSampling = (chat: ChatRequest, { temperature, top_p, top_k, stop_sequences }: MessagesRequest): void => {
+  if (typeof temperature === 'number') chat.temperature = temperature;
+  if (typeof top_p === 'number') chat.top_p = top_p;
+  if (typeof top_k === 'number') chat.top_k = top_k;
+  if (Array.isArray(stop_sequences) && stop_sequences.length > 0) chat.stop = stop_sequences;
+};
 
 /** @throws CortexError `unsupported_parameter` for content that no chat message can hold. */
 export const toChatRequest = (request: MessagesRequest): ChatRequest => {
   const { messages, billing } = toConversation(request);
-  const format = toResponseFormat(request);
-  return {
+  const chat: ChatRequest = {
     model: request.model,
     messages,
-    ...toTooling(request.tools, request.tool_choice),
-    ...sampling(request),
-    ...(format === null ? {} : { response_format: format }),
+    max_tokens: request.max_tokens,
     chat_template_kwargs: templateKwargs(request.thinking),
-    ...thinkingBudget(request.thinking),
-    ...continuation(request, messages),
-    ...(billing === null ? {} : { metadata: { [billingKey]: billing } }),
-    // The first chunk is to say how long the prompt is, as `message_start` does.
-    ...(request.stream === true
-      ? { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } }
-      : {}),
   };
+  Object.assign(
+    chat,
+    toTooling(request.tools, request.tool_choice),
+    thinkingBudget(request.thinking),
+    continuation(request, messages),
+  );
+  addSampling(chat, request);
+  const format = toResponseFormat(request);
+  if (format !== null) chat.response_format = format;
+  if (billing !== null) chat.metadata = { [billingKey]: billing };
+  if (request.stream === true) {
+    chat.stream = true;
+    // The first chunk is to say how long the prompt is, as `message_start` does.
+    chat.stream_options = { include_usage: true, continuous_usage_stats: true };
+  }
+  return chat;
 };
 
 /** The same prompt, only counted. Tools that may not be used are not in it. */
