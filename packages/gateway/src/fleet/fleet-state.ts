@@ -6,7 +6,7 @@ import { CortexError, type RouteExplanation } from '@cortex/core';
 import { circuitFailed, circuitSucceeded } from '../routing/circuit.ts';
 import { resolveIn } from '../routing/catalogue.ts';
 import { explainRoute, explainUnknown } from '../routing/explain-route.ts';
-import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
+import { unknownModel, refuseRequest } from '../routing/refusals.ts';
 import { isPinned } from '../routing/residency.ts';
 import { applyPoll } from './apply-poll.ts';
 import type { LeaseOutcome, RouteRequest, Target } from './contract.ts';
@@ -75,7 +75,7 @@ export class FleetState {
     const data = this.#data;
     data.nowMs = nowMs;
     const modelId = resolveIn(data.topology, request.model);
-    if (modelId === null) return explainUnknown(request.model, modelNotFound(data.topology, request.model));
+    if (modelId === null) return explainUnknown(request.model, unknownModel(data.topology, request.model));
     const demand = {
       modelId,
       needsVision: request.needsVision,

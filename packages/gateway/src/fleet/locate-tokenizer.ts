@@ -2,7 +2,7 @@
 import { CortexError } from '@cortex/core';
 import { resolveIn } from '../routing/catalogue.ts';
 import { pickTokenizer } from '../routing/pick-tokenizer.ts';
-import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
+import { unknownModel, refuseRequest } from '../routing/refusals.ts';
 import type { RouteRequest, Target } from './contract.ts';
 import type { FleetData } from './fleet-data.ts';
 import { mayYetAppear, targetOf } from './serve-queue.ts';
@@ -20,7 +20,7 @@ export const locateTokenizer = (data: FleetData, request: RouteRequest): Target 
   const modelId = resolveIn(data.topology, request.model);
   if (modelId === null) {
     for (const node of data.nodes.values()) if (mayYetAppear(data, node)) throw nobody(data, request.model);
-    throw modelNotFound(data.topology, request.model);
+    throw unknownModel(data.topology, request.model);
   }
   const { needsVision, excludedNodes } = request;
   // How long it may be is what the count shall tell.

@@ -7,7 +7,7 @@ import { resolveIn } from '../routing/catalogue.ts';
 import { circuitAllows, circuitGranted } from '../routing/circuit.ts';
 import { decidePlacement, type Demand } from '../routing/decide-placement.ts';
 import { isLeftAlone, pickNode, type Pick } from '../routing/pick-node.ts';
-import { modelNotFound, refuseRequest } from '../routing/refusals.ts';
+import { unknownModel, refuseRequest } from '../routing/refusals.ts';
 import type { Target } from './contract.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
 import { dropPlan, startPlan } from './plans.ts';
@@ -190,7 +190,7 @@ export const admit = (data: FleetData, waiter: Waiter): CortexError | null => {
   const modelId = resolveIn(data.topology, waiter.name);
   if (modelId === null) {
     for (const node of data.nodes.values()) if (mayYetAppear(data, node)) return null;
-    return modelNotFound(data.topology, waiter.name);
+    return unknownModel(data.topology, waiter.name);
   }
   waiter.resolved = true;
   waiter.modelId = modelId;

@@ -1,7 +1,7 @@
 /** How unloads end, whoever wanted them: for another model's sake, for idleness, or by an operator's word. */
 import { CortexError } from '@cortex/core';
 import { isKnownModel, resolveIn } from '../routing/catalogue.ts';
-import { modelNotFound } from '../routing/refusals.ts';
+import { unknownModel } from '../routing/refusals.ts';
 import { forgetLoaded } from './apply-poll.ts';
 import type { FleetEvent } from './events.ts';
 import type { FleetData, ModelRecord, Operation, Plan } from './fleet-data.ts';
@@ -116,7 +116,7 @@ const refuseUnload = (
   modelId: string | null,
 ): CortexError | null => {
   if (node !== null && !data.nodes.has(node)) return new CortexError('not_found', `There is no node '${node}'.`);
-  if (modelId === null || !isKnownModel(data.topology, modelId)) return modelNotFound(data.topology, name);
+  if (modelId === null || !isKnownModel(data.topology, modelId)) return unknownModel(data.topology, name);
   const copies = copiesOf(data, modelId, node);
   const busy = copies.find((record) => record.operation !== null || record.closingFor !== null || record.leases > 0);
   const isHeld = busy !== undefined && (busy.operation !== null || busy.closingFor !== null || mode === 'refuse');
@@ -134,7 +134,7 @@ export const askUnload = (data: FleetData, event: Extract<FleetEvent, { kind: 'u
   const modelId = resolveIn(data.topology, event.name);
   const error = refuseUnload(data, event, modelId);
   if (error !== null || modelId === null) {
-    data.emit({ kind: 'reject', ticket, error: error ?? modelNotFound(data.topology, event.name) });
+    data.emit({ kind: 'reject', ticket, error: error ?? unknownModel(data.topology, event.name) });
     return;
   }
   const copies = copiesOf(data, modelId, node);

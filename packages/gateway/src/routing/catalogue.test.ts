@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { profiles } from '../../test/fleet/simulated-fleet.ts';
 import { nodeView, topologyOf } from '../../test/fleet/views.ts';
 import { describeModel, listModels, listNames } from './catalogue.ts';
-import { modelNotFound, refuseRequest, visionUnsupported } from './refusals.ts';
+import { unknownModel, refuseRequest, visionUnsupported } from './refusals.ts';
 
 const limit = { context: 32_768 };
 
@@ -136,12 +136,21 @@ describe('a request that no node can serve', () => {
   const ask = { needsVision: false, tokensMin: 1 };
 
   it('for an unknown name is told the nearest ones', () => {
-    const error = modelNotFound(topology, 'Org/tekst-9b');
+    const error = unknownModel(topology, 'Org/tekst-9b');
     expect(error.code).toBe('model_not_found');
     expect(error.message).toContain("Did you mean 'org/text-9b'");
     expect(error.facts['suggestions']).toContain('org/text-9b');
-    expect(modelNotFound(topology, 'zzz').message).toContain('There are: org/seeing-9b, org/text-9b');
-    expect(modelNotFound(topologyOf([]), 'zzz').message).toContain('No node has any model.');
+    expect(unknownModel(topology, 'zzz').message).toContain('There are: org/seeing-9b, org/text-9b');
+    expect(unknownModel(topologyOf([]), 'zzz').message).toContain('No node has any model.');
+  });
+
+  it('is told to come again, and of each node, while none has answered since the start', () => {
+    const away = nodeView('away', { reach: 'down', polledMs: -Infinity, downReason: 'connect ECONNREFUSED' });
+    const unseen = nodeView('unseen', { reach: 'unknown', polledMs: -Infinity });
+    const error = unknownModel(topologyOf([away, unseen], profiles({ id: 'planned' })), 'zzz');
+    expect(error).toMatchObject({ code: 'no_healthy_node', retryAfterSecs: 5 });
+    expect(error.message).toContain('(away: connect ECONNREFUSED; unseen: not polled yet)');
+    expect(unknownModel(topologyOf([away, ...nodes]), 'zzz').code).toBe('model_not_found');
   });
 
   it('with an image for a model that cannot see is told who can', () => {

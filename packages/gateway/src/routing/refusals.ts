@@ -4,22 +4,41 @@ import { describeModel, isKnownModel, listNames } from './catalogue.ts';
 import { circuitOpensMs } from './circuit.ts';
 import { nearestNames } from './nearest-names.ts';
 import type { Site } from './place-model.ts';
-import type { ModelOnNode, Topology } from './topology.ts';
+import type { ModelOnNode, NodeView, Topology } from './topology.ts';
 
 const namesMax = 16;
 
-export const modelNotFound = (topology: Topology, name: string): CortexError => {
+const retryUnseenSecs = 5;
+
+/** Before any node has been heard of, nobody can say which models there are. */
+const noneSeen = (nodes: readonly NodeView[], name: string): CortexError => {
+  const why = nodes
+    .slice(0, namesMax)
+    .map((node) => `${node.name}: ${node.downReason ?? 'not polled yet'}`)
+    .join('; ');
+  const message = `No node has answered yet, so that nobody knows whether there is a model '${name}' (${why}).`;
+  return new CortexError('no_healthy_node', message, {
+    facts: { model_id: name },
+    retryAfterSecs: retryUnseenSecs,
+  });
+};
+
+/** For a name that leads to no known model. */
+export const unknownModel = (topology: Topology, asked: string): CortexError => {
+  const name = asked.slice(0, 256);
+  const nodes = [...topology.nodes.values()];
+  if (nodes.length > 0 && nodes.every(({ polledMs }) => polledMs === -Infinity)) return noneSeen(nodes, name);
   const names = listNames(topology);
-  const nearest = nearestNames(name, names);
+  const nearest = nearestNames(asked, names);
   const hint =
     nearest.length > 0
       ? ` Did you mean ${nearest.map((near) => `'${near}'`).join(' or ')}?`
       : names.length > 0
         ? ` There are: ${names.slice(0, namesMax).join(', ')}.`
         : ' No node has any model.';
-  return new CortexError('model_not_found', `The model '${name.slice(0, 256)}' does not exist here.${hint}`, {
+  return new CortexError('model_not_found', `The model '${name}' does not exist here.${hint}`, {
     param: 'model',
-    facts: { model_id: name.slice(0, 256), suggestions: nearest },
+    facts: { model_id: name, suggestions: nearest },
   });
 };
 
@@ -113,7 +132,7 @@ export const refusePlacement = (topology: Topology, id: string, sites: readonly 
       facts: { model_id: id },
       retryAfterSecs: 10,
     });
-  if (sites.length === 0 || !isKnownModel(topology, id)) return modelNotFound(topology, id);
+  if (sites.length === 0 || !isKnownModel(topology, id)) return unknownModel(topology, id);
   return new CortexError('model_not_found', `No node can load '${id}' (${whyNot(sites)}).`, {
     param: 'model',
     facts: { model_id: id },
