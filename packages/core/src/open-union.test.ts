@@ -32,9 +32,15 @@ describe('a request of a later date', () => {
       thinking: { type: 'sometimes' },
       context_management: { edits: [{}] },
     });
-    expect(parsed.messages[0]?.content).toEqual([{ type: 'text', text: 'a' }, { type: 'ignored' }]);
-    expect(parsed.tools).toEqual([{ type: 'ignored' }, { type: 'custom', name: 'f', input_schema: {} }]);
-    expect(parsed.tool_choice).toEqual({ type: 'ignored' });
+    expect(parsed.messages[0]?.content).toEqual([
+      { type: 'text', text: 'a' },
+      { type: 'ignored', tag: 'hologram' },
+    ]);
+    expect(parsed.tools).toEqual([
+      { type: 'ignored', tag: 'web_search_20270101' },
+      { type: 'custom', name: 'f', input_schema: {} },
+    ]);
+    expect(parsed.tool_choice).toEqual({ type: 'ignored', tag: 'weighted' });
     expect(parsed).not.toHaveProperty('context_management');
   });
 
@@ -47,8 +53,11 @@ describe('a request of a later date', () => {
       ],
       tools: [{ type: 'namespace', name: 'n', tools: [] }],
     });
-    expect(parsed.input).toEqual([{ type: 'message', role: 'user', content: 'hi' }, { type: 'ignored' }]);
-    expect(parsed.tools).toEqual([{ type: 'ignored' }]);
+    expect(parsed.input).toEqual([
+      { type: 'message', role: 'user', content: 'hi' },
+      { type: 'ignored', tag: 'web_search_call' },
+    ]);
+    expect(parsed.tools).toEqual([{ type: 'ignored', tag: 'namespace' }]);
   });
 });
 

@@ -30,24 +30,25 @@ const documentParts = ({ source, title, context }: Block<'document'>, param: str
   return [...heading.map((line) => text(`${line}\n`)), ...documentBody(source, `${param}.source`)];
 };
 
-/** `param`: path of the list in the request. @throws CortexError `unsupported_parameter` for files and unread documents. */
+/** `param`: its path in the request. @throws CortexError `unsupported_parameter` for what the model would not see. */
+export const blockParts = (block: ShownBlock, param: string): ContentPart[] => {
+  switch (block.type) {
+    case 'text':
+      return block.text === '' ? [] : [text(block.text)];
+    case 'image':
+      return [imagePart(block, param)];
+    case 'document':
+      return documentParts(block, param);
+    case 'search_result':
+      return [text(`${block.title}\n${block.source}\n`), ...toParts(block.content, `${param}.content`)];
+    case 'ignored':
+      throw unreadable(`blocks of type '${block.tag}' are not taken here`, 'send what they say as text', param);
+  }
+};
+
+/** `param`: path of the list in the request. @throws CortexError as `blockParts`. */
 export const toParts = (blocks: readonly ShownBlock[], param: string): ContentPart[] =>
-  blocks.flatMap((block, i): ContentPart[] => {
-    const here = `${param}[${i}]`;
-    switch (block.type) {
-      case 'text':
-        return block.text === '' ? [] : [text(block.text)];
-      case 'image':
-        return [imagePart(block, here)];
-      case 'document':
-        return documentParts(block, here);
-      case 'search_result':
-        return [text(`${block.title}\n${block.source}\n`), ...toParts(block.content, `${here}.content`)];
-      case 'ignored':
-        break;
-    }
-    return [];
-  });
+  blocks.flatMap((block, i) => blockParts(block, `${param}[${i}]`));
 
 /** One text as a string, as every engine takes it; more as parts, so that the engine joins them as it does all parts. */
 export const toContent = (parts: readonly ContentPart[]): string | ContentPart[] => {

@@ -145,6 +145,8 @@ describe('content', () => {
       'messages[0].content[0].source',
     ],
     [{ type: 'document', source: { type: 'url', url: 'https://x/y.pdf' } }, 'messages[0].content[0].source'],
+    [{ type: 'hologram', data: 1 }, 'messages[0].content[0]'],
+    [{ type: 'tool_result', tool_use_id: 't', content: [{ type: 'hologram' }] }, 'messages[0].content[0].content[0]'],
   ])('that cannot be read is refused, never dropped: %j', (block, param) => {
     expect(fault({ ...base, messages: [{ role: 'user', content: [block] }] })).toMatchObject({
       code: 'unsupported_parameter',

@@ -1,19 +1,19 @@
 /** Turns of an Anthropic conversation as chat messages: one turn may become several, as chat gives each result its own. */
 import type { AnthropicTurn, ChatMessage, ContentPart, RequestBlock, ShownBlock, ToolCall } from '@cortex/core';
 import { openReasoning } from '../sealed-reasoning.ts';
-import { toContent, toParts } from './content.ts';
+import { blockParts, toContent, toParts } from './content.ts';
 
 type Block<T extends RequestBlock['type']> = Extract<RequestBlock, { type: T }>;
 
 const isShown = (block: RequestBlock): block is ShownBlock =>
   block.type !== 'tool_result' && block.type !== 'tool_use' && block.type !== 'thinking';
 
-/** Keeps the positions of what is left out, so that errors name the right path. */
 const shownParts = (blocks: readonly RequestBlock[], param: string): ContentPart[] =>
-  toParts(
-    blocks.map((block): ShownBlock => (isShown(block) ? block : { type: 'ignored' })),
-    param,
-  );
+  blocks.flatMap((block, i) => (isShown(block) ? blockParts(block, `${param}[${i}]`) : []));
+
+/** Other models' notes to themselves and calls of their own tools say nothing to this one. */
+const spokenParts = (blocks: readonly RequestBlock[], param: string): ContentPart[] =>
+  blocks.flatMap((block, i) => (isShown(block) && block.type !== 'ignored' ? blockParts(block, `${param}[${i}]`) : []));
 
 const failed: ContentPart = { type: 'text', text: 'Error: ' };
 
@@ -48,7 +48,7 @@ const spokenContent = (parts: readonly ContentPart[]): string | ContentPart[] =>
 };
 
 const assistantMessage = (blocks: readonly RequestBlock[], param: string): ChatMessage[] => {
-  const content = spokenContent(shownParts(blocks, param));
+  const content = spokenContent(spokenParts(blocks, param));
   const reasoning = blocks
     .map((block) => (block.type === 'thinking' ? block.thinking || openReasoning(block.signature) : ''))
     .join('');

@@ -30,12 +30,11 @@ const toPart = (part: ResponsesPart, param: string): ContentPart[] => {
     case 'input_audio':
       throw unreadable('audio is not understood here', 'send text', param);
     case 'ignored':
-      break;
+      throw unreadable(`parts of type '${part.tag}' are not taken here`, 'send what they say as text', param);
   }
-  return [];
 };
 
-/** `param`: its path in the request. @throws CortexError `unsupported_parameter` for files and audio. */
+/** `param`: its path in the request. @throws CortexError `unsupported_parameter` for what the model would not see. */
 export const toChatContent = (content: ResponsesContent, param: string): string | ContentPart[] => {
   if (typeof content === 'string') return content;
   const parts = content.flatMap((part, i) => toPart(part, `${param}[${i}]`));
@@ -46,8 +45,9 @@ export const toChatContent = (content: ResponsesContent, param: string): string 
 
 /** An assistant's texts join without a break, as they were written; pictures among them stay parts. */
 export const toSpokenContent = (content: ResponsesContent, param: string): string | ContentPart[] => {
-  const parts = toChatContent(content, param);
-  if (typeof parts === 'string') return parts;
+  if (typeof content === 'string') return content;
+  // What other models' answers hold beside words says nothing to this one.
+  const parts = content.flatMap((part, i) => (part.type === 'ignored' ? [] : toPart(part, `${param}[${i}]`)));
   const texts = parts.flatMap((part) => (part.type === 'text' ? [part.text] : []));
   return texts.length === parts.length ? texts.join('') : parts;
 };

@@ -119,6 +119,8 @@ describe('the input', () => {
     [[{ role: 'user', content: [{ type: 'input_file', file_id: 'f' }] }], 'input[0].content[0]'],
     [[{ role: 'user', content: [{ type: 'input_audio', data: '' }] }], 'input[0].content[0]'],
     [[{ role: 'user', content: [{ type: 'input_image', file_id: 'f' }] }], 'input[0].content[0].image_url'],
+    [[{ role: 'user', content: [{ type: 'input_hologram' }] }], 'input[0].content[0]'],
+    [[output('a', [{ type: 'input_hologram' }])], 'input[0].output[0]'],
     [[{ type: 'item_reference', id: 'x' }], 'input[0]'],
   ])('that cannot be read is refused, never dropped: %j', (input, param) => {
     expect(fault({ model: 'm', input })).toMatchObject({ code: 'unsupported_parameter', param });
