@@ -1,5 +1,5 @@
 /**
- * For tests: accelerators with memory of their own on a machine that has none. Each computes on ggml's CPU backend, but in
+ * For tests and benchmarks: accelerators with memory of their own on a machine that has none. Each computes on ggml's CPU backend, but in
  * buffers that no other device may read, so that what passes between devices is copied, as between GPUs. What of its memory
  * is taken is counted, and can be limited. They belong to the thread that made them, for as long as it lives.
  */
@@ -57,6 +57,8 @@ const field = (pointers: Pointers, i: number): Pointer => (pointers[i] ?? 0n) as
 class ApartMemory {
   bytesMax: number;
   nBytes = 0;
+  /** Taken by others, of which the device does not tell. */
+  hiddenBytes = 0;
   /** The most that was taken at once. */
   mostBytes = 0;
   readonly #sizes = new Map<Pointer, number>();
@@ -79,7 +81,7 @@ class ApartMemory {
   }
 
   allocate(type: Pointer, size: number): Pointer | null {
-    if (this.nBytes + size > this.bytesMax) return null;
+    if (this.nBytes + size > this.bytesMax - this.hiddenBytes) return null;
     const buffer = this.#allocate(type, size);
     if (buffer === null) return null;
     // The first of a buffer's functions frees it.
@@ -95,10 +97,16 @@ class ApartMemory {
 export class ApartDevice extends Device {
   readonly memoryTaken: ApartMemory;
   readonly #cpu: Device;
+  readonly #nThreads: number;
   /** What native code reads. */
   readonly #structs: readonly (Pointers | Uint8Array)[];
 
-  private constructor(cpu: Device, index: number, name: string, bytesMax: number) {
+  private constructor(
+    cpu: Device,
+    index: number,
+    name: string,
+    { bytesMax, nThreads }: { readonly bytesMax: number; readonly nThreads: number },
+  ) {
     const [own, type] = [pointersAt(cpu.ptr, deviceFields.n), pointersAt(cpu.bufferType.ptr, bufferTypeFields.n)];
     const [device, bufferType] = [addressOf(own), addressOf(type)];
     const text = Buffer.from(`${name}\0`);
@@ -117,16 +125,17 @@ export class ApartDevice extends Device {
     super({ ...cpu.native, ggml_backend_dev_get: () => device }, index);
     this.memoryTaken = memory;
     this.#cpu = cpu;
+    this.#nThreads = nThreads;
     this.#structs = [own, type, text];
   }
 
-  /** Another device behind those of the library. @param bytesMax of its memory */
-  static add(bytesMax = 2 ** 30): ApartDevice {
+  /** Another device behind those of the library. @param bytesMax of its memory @param nThreads to compute with */
+  static add(bytesMax = 2 ** 30, nThreads = 1): ApartDevice {
     const devices = openLibrary().devices as Device[];
     const cpu = devices.find(({ type }) => type === 'cpu');
     if (cpu === undefined) throw new Error('ggml finds no CPU');
     const nApart = devices.filter((device) => device instanceof ApartDevice).length;
-    const device = new ApartDevice(cpu, devices.length, `Apart${nApart}`, bytesMax);
+    const device = new ApartDevice(cpu, devices.length, `Apart${nApart}`, { bytesMax, nThreads });
     devices.push(device);
     return device;
   }
@@ -141,7 +150,7 @@ export class ApartDevice extends Device {
     const at = pointersAt(backend.ptr, backendPointers).indexOf(this.#cpu.ptr);
     if (at < 0 || this.#structs.length === 0) throw new Error('a backend has its device');
     koffi.encode(backend.ptr, at * 8, 'void *', this.ptr);
-    backend.setThreads(1);
+    backend.setThreads(this.#nThreads);
     return backend;
   }
 }

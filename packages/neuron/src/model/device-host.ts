@@ -15,8 +15,8 @@ import type {
 } from './device-model.ts';
 import { largestSteps } from './memory-needs.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
-import { stepTensorsMax } from './text-step.ts';
 import { plannedBytes, planLoad, slotsOf, type LoadPlan } from './plan-load.ts';
+import { schedulerSizeOf } from './text-step.ts';
 import { WeightReader } from './weight-reader.ts';
 import { insufficient, Weights } from './weights.ts';
 
@@ -70,16 +70,23 @@ class GgmlHost implements DeviceHost {
 
   #allocate(plan: LoadPlan): Weights {
     const { devices, group, spread, name } = this.#ground;
-    // Its plan has looked at what is free of each; the host maps files.
-    if (spread !== null) return new Weights(devices.at(-1) ?? devices[0], plan.weights, Infinity);
-    if (group === null) return new Weights(devices[0], plan.weights, this.memory().freeBytes);
     try {
-      group.assertRoom(plannedBytes(plan));
+      group?.assertRoom(plannedBytes(plan));
+      // The plan of several has looked at what is free of each. Of a spread the last, the host, maps files.
+      const isOne = group === null && spread === null;
+      const device = spread === null ? devices[0] : (devices.at(-1) ?? devices[0]);
+      return new Weights(device, plan.weights, isOne ? this.memory().freeBytes : Infinity);
     } catch (error) {
-      if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient(`weights and caches of ${name}`, error.where, error.nBytes, this.memory().freeBytes);
+      throw this.#shortOf(group === null ? 'weights' : `weights and caches of ${name}`, error);
     }
-    return new Weights(devices[0], plan.weights, Infinity);
+  }
+
+  /** What cannot be had, with what the device says that it has free; other errors as they are. */
+  #shortOf(what: string, error: unknown): unknown {
+    if (!(error instanceof OutOfMemoryError)) return error;
+    const device = this.#ground.devices.find(({ name }) => name === error.where);
+    const { freeBytes } = device === undefined ? this.memory() : memoryOf(device);
+    return insufficient(what, error.where, error.nBytes, freeBytes);
   }
 
   /** The CPU, to convert weights with: this very device, or one that is opened for as long as it takes. */
@@ -95,18 +102,14 @@ class GgmlHost implements DeviceHost {
     try {
       return new Caches(caches, { nCells: memory[0].kvTokens, nSlots: slotsOf(options) });
     } catch (error) {
-      if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('caches', error.where, error.nBytes, this.memory().freeBytes);
+      throw this.#shortOf('caches', error);
     }
   }
 
   #assemble(options: ModelOptions, arch: ArchModel, { plan, weights, positionTable }: LoadedParts): CausalModel {
     const { devices, group, spread, name, newRunner } = this.#ground;
-    const { kvTokens, contextMax, parts } = plan.memory[0];
-    const size = {
-      nNodesMax: stepTensorsMax(arch, { nRows: options.nSlots, nSplices: options.chunkMax }),
-      nLeafsMax: plan.weights.length + 2 * plan.caches.length + 2 * (options.nSlots + options.chunkMax) + 8,
-    };
+    const { kvTokens, contextMax } = plan.memory[0];
+    const size = schedulerSizeOf(arch, { ...options, nWeights: plan.weights.length });
     const model = new CausalModel({
       modelId: options.modelId,
       arch,
@@ -133,7 +136,8 @@ class GgmlHost implements DeviceHost {
     } catch (error) {
       model[Symbol.dispose]();
       if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('steps', name, parts.compute, this.memory().freeBytes);
+      const nBytes = plan.memory.reduce((sum, { parts }) => sum + parts.compute, 0);
+      throw insufficient('steps', name, nBytes, this.memory().freeBytes);
     }
   }
 

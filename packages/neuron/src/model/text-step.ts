@@ -3,7 +3,16 @@
  * new inputs. What changes from token to token (ids, positions, cells, masks) is input; what is baked in (where each
  * sequence's cells and slot lie, how many cells it looks at) makes up the shape's key.
  */
-import { Context, ops, tensorTypes, type Graph, type GraphRunner, type Native, type Tensor } from '@cortex/ggml';
+import {
+  Context,
+  ops,
+  tensorTypes,
+  type Graph,
+  type GraphRunner,
+  type Native,
+  type SchedulerSize,
+  type Tensor,
+} from '@cortex/ggml';
 import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
 import { attentionRuns, type AttentionRun } from './attention-runs.ts';
 
@@ -33,10 +42,19 @@ export interface StepShape {
 }
 
 /** Upper bound of the tensors that a step makes. */
-export const stepTensorsMax = (
+const stepTensorsMax = (
   model: Pick<ArchModel, 'nTensorsMax' | 'nTensorsPerRow'>,
   { nRows, nSplices }: { readonly nRows: number; readonly nSplices: number },
 ): number => model.nTensorsMax + nRows * (model.nTensorsPerRow + 1) + nSplices * 3 + 8;
+
+/** Of a scheduler that runs any step of a model with this many weights and layers. */
+export const schedulerSizeOf = (
+  model: Pick<ArchModel, 'nTensorsMax' | 'nTensorsPerRow' | 'caches'>,
+  { nWeights, nSlots, chunkMax }: { readonly nWeights: number; readonly nSlots: number; readonly chunkMax: number },
+): SchedulerSize => ({
+  nNodesMax: stepTensorsMax(model, { nRows: nSlots, nSplices: chunkMax }),
+  nLeafsMax: nWeights + 2 * model.caches.length + 2 * (nSlots + chunkMax) + 8,
+});
 
 /** Equal keys mean that a graph may be computed again. Graphs with image rows are never kept. */
 export const stepKey = ({ nTokens, rows, output, nOutputs }: StepShape): string =>

@@ -75,7 +75,7 @@ export class Weights implements Disposable {
 
   /**
    * Allocates without reading. `device` is asked to use mapped memory, if any is planned; other weights are in buffers that
-   * the plan names. @throws CortexError `insufficient_vram` with what was needed and what is free. */
+   * the plan names. @throws OutOfMemoryError. */
   constructor(device: Device, plans: readonly WeightPlan[], freeBytes: number) {
     this.#plans = plans;
     try {
@@ -110,8 +110,7 @@ export class Weights implements Disposable {
       }
     } catch (error) {
       for (const { context } of groups) if (!context.hasMemory) context[Symbol.dispose]();
-      if (!(error instanceof OutOfMemoryError)) throw error;
-      throw insufficient('weights', error.where, error.nBytes, freeBytes);
+      throw error;
     }
   }
 
