@@ -4,6 +4,7 @@
  *
  * Placing a graph puts copies in the place of its operands: only the one placed last can be computed.
  */
+import koffi from 'koffi';
 import { checkComputed, type Backend } from './backend.ts';
 import { OutOfMemoryError } from './buffer.ts';
 import type { Graph } from './graph.ts';
@@ -14,6 +15,9 @@ import type { Tensor } from './tensor.ts';
 
 /** `GGML_SCHED_MAX_BACKENDS` */
 const devicesMax = 16;
+
+/** Where `struct ggml_backend_sched` has `is_reset`. */
+const isResetOffset = 0;
 
 export interface SchedulerSize {
   readonly nNodesMax: number;
@@ -61,6 +65,16 @@ export class GraphScheduler implements GraphRunner {
   reserve(graph: Graph): void {
     this.#prepare(graph);
     if (!this.#native.ggml_backend_sched_reserve(this.#alive, graph.ptr)) throw new OutOfMemoryError(this.#name, 0);
+  }
+
+  /** Bytes of each member's memory that `reserve` would take for this graph; allocates nothing. */
+  measure(graph: Graph): readonly number[] {
+    this.#prepare(graph);
+    // ggml measures after a reset, which would forget where nodes are to be, unless the scheduler counts as reset.
+    koffi.encode(this.#alive, isResetOffset, 'bool', true);
+    const sizes = new BigInt64Array(this.#members.length);
+    this.#native.ggml_backend_sched_reserve_size(this.#alive, graph.ptr, sizes);
+    return Array.from(sizes, Number);
   }
 
   allocate(graph: Graph): void {

@@ -24,11 +24,11 @@ export {
 export type { Bytes, Native } from './native.ts';
 export * as ops from './ops/index.ts';
 export { ShapeError } from './ops/check.ts';
-export { asPlaceless, bytesIn } from './placeless.ts';
+export { asPlaceless, bytesIn, EmptyBuffer } from './placeless.ts';
 export { quietly } from './quietly.ts';
 export { RowConverter, type RowConversion } from './row-converter.ts';
 export { fromF32, toF32 } from './rows.ts';
 export { shapeText, Tensor, type Shape } from './tensor.ts';
 export { sliceShape, type TensorSplit } from './tensor-split.ts';
-export { rowBytes, tensorTypes, type TensorType, type TensorTypeName } from './types.ts';
+export { rowBytes, tensorTypes, type BufferUsage, type TensorType, type TensorTypeName } from './types.ts';
 export { supportsRows, takesWeight, weightBufferTypes } from './weight-buffers.ts';

@@ -212,6 +212,8 @@ export interface BaseFunctions {
   ggml_backend_sched_free: (scheduler: Pointer) => void;
   ggml_backend_sched_reset: (scheduler: Pointer) => void;
   ggml_backend_sched_reserve: (scheduler: Pointer, graph: Pointer) => boolean;
+  /** Plans as `reserve` does, allocates nothing; `sizes` gets one number a backend. */
+  ggml_backend_sched_reserve_size: (scheduler: Pointer, graph: Pointer, sizes: BigInt64Array) => void;
   ggml_backend_sched_alloc_graph: (scheduler: Pointer, graph: Pointer) => boolean;
   ggml_backend_sched_graph_compute: (scheduler: Pointer, graph: Pointer) => number;
   ggml_backend_sched_set_tensor_backend: (scheduler: Pointer, node: Pointer, backend: Pointer) => void;
@@ -360,6 +362,7 @@ const basePrototypes: Record<keyof BaseFunctions, string> = {
   ggml_backend_sched_free: 'void(void *scheduler)',
   ggml_backend_sched_reset: 'void(void *scheduler)',
   ggml_backend_sched_reserve: 'bool(void *scheduler, void *graph)',
+  ggml_backend_sched_reserve_size: 'void(void *scheduler, void *graph, void *sizes)',
   ggml_backend_sched_alloc_graph: 'bool(void *scheduler, void *graph)',
   ggml_backend_sched_graph_compute: 'int(void *scheduler, void *graph)',
   ggml_backend_sched_set_tensor_backend: 'void(void *scheduler, void *node, void *backend)',

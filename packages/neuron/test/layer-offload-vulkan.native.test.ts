@@ -97,7 +97,7 @@ describe.skipIf(vulkan.missing !== null)(`layers on several devices${skipped}`, 
     ).rejects.toMatchObject({
       code: 'insufficient_vram',
       message: expect.stringMatching(
-        /^layers over Vulkan0 \+ CPU: \d+ MB are needed \(weights \d+, KV cache \d+ .*\), \d+ MB are free \(Vulkan0 1, CPU \d+\)$/,
+        /^layers over Vulkan0 \+ CPU: \d+ MB are needed \(weights \d+, KV cache \d+ .*\): Vulkan0 has 0 of its 1 free, CPU would have \d+ and has \d+ free$/,
       ) as string,
     });
   });

@@ -38,7 +38,7 @@ type Layout = readonly number[];
 /** Some layers for each. */
 const layoutsOf = (name: Name): readonly [Layout, Layout] =>
   // Three layers, or five of different sizes.
-  name.startsWith('qwen3_5') ? [[0.6], [0.5, 0.3]] : [[0.6], [0.55, 0.42]];
+  name.startsWith('qwen3_5') ? [[0.6], [0.6, 0.35]] : [[0.6], [0.55, 0.42]];
 const cases = names.flatMap((name) => layoutsOf(name).map((layout) => ({ name, n: layout.length, layout })));
 const casesOf = (...wanted: readonly Name[]) => cases.filter(({ name }) => wanted.includes(name));
 
@@ -69,11 +69,15 @@ const roomsFor = async (host: DeviceHost, dir: string, layout: Layout, more?: Pa
   return layout.map((share) => computing + share * (all - computing));
 };
 
-const expectPlanned = ({ parts }: DeviceModel, roomBytes: readonly number[]): void =>
+/** No more, and little less. */
+const expectPlanned = ({ parts, hasVision }: DeviceModel, roomBytes: readonly number[]): void =>
   roomBytes.forEach((room, i) => {
     const planned = parts.find(({ member }) => member === i)?.nBytes ?? 0;
+    const taken = accelerators[i]?.memoryTaken.mostBytes ?? 0;
     expect(planned).toBeLessThanOrEqual(room);
-    expect(accelerators[i]?.memoryTaken.mostBytes).toBeLessThanOrEqual(planned);
+    expect(taken).toBeLessThanOrEqual(planned);
+    // Room for an image is kept free until there is one.
+    if (!hasVision) expect(taken).toBeGreaterThan(0.95 * planned);
   });
 
 /** Loaded so that each device has a layer at least. */
@@ -187,6 +191,30 @@ describe('a model in layers over devices and the host', () => {
       expect(await answers(layout, dir, guesses)).toEqual(wanted);
     },
   );
+
+  it.each(names)('fits where there is just the room for it, and is refused with a byte less: %s', async (name) => {
+    const dir = await folderOf(models[name]);
+    using host = spreadOver(2);
+    const partsWith = async (roomBytes: readonly number[]) => {
+      using model = await load(host, dir, { roomBytes });
+      return model.parts;
+    };
+    const parts = await partsWith(await roomsFor(host, dir, layoutsOf(name)[1]));
+    const exact = parts.map(({ nBytes }) => nBytes);
+    expect(await partsWith(exact)).toEqual(parts);
+    const [first = 0, second = 0, own = 0] = exact;
+    const refusal = await load(host, dir, { roomBytes: [first, second, own - 1] }).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'insufficient_vram' });
+    const numbers = String(refusal).matchAll(/(\d+)(?= MB are needed| of its| and has| free)/g);
+    const [needed = 0, one = 0, , two = 0, , left = 0, free = 0] = Array.from(numbers, ([n]) => Number(n));
+    // Each is rounded.
+    expect(Math.abs(one + two + left - needed)).toBeLessThanOrEqual(3);
+    expect(free).toBe(Math.floor((own - 1) / 2 ** 20));
+    expect(left).toBeGreaterThan(free);
+    // What the first has no room for goes on to the next.
+    const [before, after] = [parts, await partsWith([first - 1])].map(([part]) => part?.nBytes ?? 0);
+    expect(after).toBeLessThan(before ?? 0);
+  });
 
   describe.each([
     { name: 'qwen3_moe', why: 'without recurrence' },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planLayers, type DeviceLayers, type DeviceSizes, type LayerLimits } from './layer-plan.ts';
 import { totalBytes } from './memory-plan.ts';
+import type { PartRange } from './spread-needs.ts';
 
 const mb = 2 ** 20;
 
@@ -60,6 +61,32 @@ describe('layers over devices', () => {
     ]);
   });
 
+  it('need room only for what each computes', () => {
+    // Logits of the head are large.
+    const computing = { computeBytes: (_: number, { end }: PartRange) => (end > 10 ? 30 : 5) * mb };
+    const plan = planLayers(
+      [device('A', 91, computing), device('B', 26, computing)],
+      device('CPU', 86, computing),
+      limits,
+    );
+    expect(plan.map(shown)).toEqual([
+      [6, 10, true],
+      [4, 6, false],
+      [0, 4, false],
+    ]);
+    expect(plan.map(({ memory }) => memory.parts.compute / mb)).toEqual([30, 5, 5]);
+  });
+
+  it('begin with a device of less room where all have room only so', () => {
+    // With the head A has room for two layers fewer, B for one.
+    const plan = planLayers([device('A', 46), device('B', 35.5)], device('CPU', 80), limits);
+    expect(plan.map(shown)).toEqual([
+      [5, 9, false],
+      [9, 10, true],
+      [0, 5, false],
+    ]);
+  });
+
   it('take of the host what a device has that shares its memory', () => {
     const shared = device('A', 60, { sharesHost: true });
     expect(planLayers([shared], device('CPU', 160), limits).map(shown)).toEqual([
@@ -77,8 +104,8 @@ describe('layers over devices', () => {
     expect(contextMax).toBeGreaterThan(255);
     expect(contextMax).toBeLessThan(10_000);
     expect(() => planLayers([device('A', 60)], device('CPU', 160), { ...long, kvTokens: 65_536 })).toThrow(
-      'layers over A + CPU: 790 MB are needed (weights 140, KV cache 640 for 65536 tokens, computing 10), ' +
-        '220 MB are free (A 60, CPU 160)',
+      'layers over A + CPU: 790 MB are needed (weights 140, KV cache 640 for 65536 tokens, computing 10): ' +
+        'A has 25 of its 60 free, CPU would have 765 and has 160 free',
     );
   });
 });

@@ -1,7 +1,8 @@
 /**
  * Which device has which layers of a model that no device holds whole. Pure; sizes are bytes. The host has the embedding
  * and the first layers, then come the devices one after the other, the first of them with the last layers and the head:
- * so results cross from one memory to another as seldom as can be.
+ * so results cross from one memory to another as seldom as can be. The first is the one with the most room, or another
+ * where only so there is room for all.
  */
 import { CortexError } from '@cortex/core';
 import {
@@ -15,6 +16,7 @@ import {
   type MemoryParts,
   type MemoryPlan,
 } from './memory-plan.ts';
+import type { PartRange } from './spread-needs.ts';
 
 /** What one layer takes. */
 export interface LayerSize {
@@ -38,7 +40,7 @@ export interface DeviceSizes {
   readonly tower: { readonly weights: number; readonly compute: number };
   /** Rows of the largest image, where the tower is elsewhere. */
   readonly imageRows: number;
-  computeBytes(contextMax: number): number;
+  computeBytes(contextMax: number, range: PartRange): number;
 }
 
 /** What one device has of it; no layers where it is left out. */
@@ -86,32 +88,49 @@ interface Taken {
   readonly parts: MemoryParts;
 }
 
-/** The parts before `end` that fit into the device's memory beside what it needs for any. */
-const take = (sizes: DeviceSizes, fixed: MemoryParts, end: number, tokens: Tokens): Taken => {
-  let taken: Taken = { first: end, parts: fixed };
-  while (taken.first > 0) {
-    const parts = added(taken.parts, layerParts(sizes, taken.first - 1, tokens));
-    if (totalBytes(parts) > sizes.freeBytes) break;
-    taken = { first: taken.first - 1, parts };
-  }
-  return taken;
-};
-
 const towerOf = ({ tower: { weights, compute } }: DeviceSizes): MemoryParts => ({
   ...noParts,
   weights,
   tower: compute,
 });
 
-/** Null where the host has no room for what is left. Everything fits on the host in the end, or nothing does. */
-const deal = (devices: readonly DeviceSizes[], host: DeviceSizes, tokens: Tokens): readonly DeviceLayers[] | null => {
+/** Results on the way, of a device that has these parts. */
+const computing = (sizes: DeviceSizes, range: PartRange, hasTower: boolean, { contextMax }: Tokens): MemoryParts =>
+  added(
+    { ...noParts, compute: sizes.computeBytes(contextMax, range) },
+    hasTower ? towerOf(sizes) : { ...noParts, tower: sizes.imageRows },
+  );
+
+const heldParts = (sizes: DeviceSizes, { first, end }: PartRange, tokens: Tokens): MemoryParts => {
+  let held = noParts;
+  for (let i = first; i < end; i++) held = added(held, layerParts(sizes, i, tokens));
+  return held;
+};
+
+/** The parts before `end` that fit into the device's memory beside what it needs to compute them. */
+const take = (sizes: DeviceSizes, end: number, hasTower: boolean, tokens: Tokens): Taken => {
+  const isRoomFor = (parts: MemoryParts): boolean => totalBytes(parts) <= sizes.freeBytes;
+  let first = end;
+  while (first > 0 && isRoomFor(heldParts(sizes, { first: first - 1, end }, tokens))) first -= 1;
+  for (; first < end; first++) {
+    const range = { first, end };
+    const parts = added(heldParts(sizes, range, tokens), computing(sizes, range, hasTower, tokens));
+    if (isRoomFor(parts)) return { first, parts };
+  }
+  return { first, parts: noParts };
+};
+
+interface Deal {
+  /** In the order of the devices, the host last. */
+  readonly devices: readonly DeviceLayers[];
+  /** Whether the host has room for what is left. */
+  readonly isWhole: boolean;
+  /** Of the host, without what devices have that share its memory. */
+  readonly hostFreeBytes: number;
+}
+
+const deal = (devices: readonly DeviceSizes[], host: DeviceSizes, tokens: Tokens): Deal => {
   const nLayers = host.layers.length;
-  const { contextMax } = tokens;
-  const computing = (sizes: DeviceSizes, hasTower: boolean): MemoryParts =>
-    added(
-      { ...noParts, compute: sizes.computeBytes(contextMax) },
-      hasTower ? towerOf(sizes) : { ...noParts, tower: sizes.imageRows },
-    );
   const dealt = (first: number, end: number, hasTower: boolean, parts: MemoryParts): DeviceLayers => ({
     first,
     n: Math.min(end, nLayers) - Math.min(first, nLayers),
@@ -124,19 +143,34 @@ const deal = (devices: readonly DeviceSizes[], host: DeviceSizes, tokens: Tokens
   let hasTower = true;
   let nBytesShared = 0;
   for (const sizes of devices) {
-    const { first, parts } = take(sizes, computing(sizes, hasTower), end, tokens);
-    if (first === end) {
-      all.push(dealt(end, end, false, noParts));
-      continue;
-    }
-    all.push(dealt(first, end, hasTower, parts));
+    const { first, parts } = take(sizes, end, hasTower, tokens);
+    all.push(dealt(first, end, hasTower && first < end, parts));
+    if (first === end) continue;
     if (sizes.sharesHost) nBytesShared += totalBytes(parts);
     [end, hasTower] = [first, false];
   }
-  let parts = added(computing(host, hasTower), { ...noParts, weights: host.embedding });
-  for (let i = 0; i < end; i++) parts = added(parts, layerParts(host, i, tokens));
-  if (totalBytes(parts) + nBytesShared > host.freeBytes) return null;
-  return [...all, dealt(0, end, hasTower, parts)];
+  const left = { first: 0, end };
+  const held = added({ ...noParts, weights: host.embedding }, heldParts(host, left, tokens));
+  const parts = added(held, computing(host, left, hasTower, tokens));
+  const hostFreeBytes = host.freeBytes - nBytesShared;
+  const devicesDealt = [...all, dealt(0, end, hasTower, parts)];
+  return { devices: devicesDealt, isWhole: totalBytes(parts) <= hostFreeBytes, hostFreeBytes };
+};
+
+/** In the order of `devices`, whichever of them is filled first; what falls short is told of the first order. */
+const dealInAnyOrder = (devices: readonly DeviceSizes[], host: DeviceSizes, tokens: Tokens): Deal => {
+  const dealIn = (order: readonly DeviceSizes[]): Deal => {
+    const dealt = deal(order, host, tokens);
+    const places = [...devices, host].map((sizes) => [...order, host].indexOf(sizes));
+    return { ...dealt, devices: places.flatMap((place) => dealt.devices[place] ?? []) };
+  };
+  const inOrder = dealIn(devices);
+  if (inOrder.isWhole) return inOrder;
+  for (const first of devices.slice(1)) {
+    const other = dealIn([first, ...devices.filter((device) => device !== first)]);
+    if (other.isWhole) return other;
+  }
+  return inOrder;
 };
 
 /** As if all devices were one, with the most that a part takes on any. */
@@ -152,21 +186,32 @@ const joinedNeeds = (all: readonly DeviceSizes[]): MemoryNeeds => {
     kvBytesPerToken: overLayers(({ kvPerToken }) => kvPerToken),
     stateBytes: overLayers(({ state }) => state),
     towerBytes: most(({ tower }) => tower.compute),
-    computeBytes: (contextMax) => sum(all, (sizes) => sizes.computeBytes(contextMax)),
+    computeBytes: (contextMax) =>
+      sum(all, (sizes) => sizes.computeBytes(contextMax, { first: 0, end: sizes.layers.length })),
   };
 };
 
 const mb = (nBytes: number): number => Math.ceil(nBytes / 2 ** 20);
-const freeMb = ({ freeBytes }: DeviceSizes): number => Math.floor(Math.max(0, freeBytes) / 2 ** 20);
+const mbFree = (nBytes: number): number => Math.floor(Math.max(0, nBytes) / 2 ** 20);
 
-const shortage = (parts: MemoryParts, { kvTokens }: Tokens, all: readonly DeviceSizes[]): CortexError => {
-  const needed = mb(totalBytes(parts));
-  const free = sum(all, freeMb);
-  const rooms = all.map((sizes) => `${sizes.name} ${freeMb(sizes)}`).join(', ');
+/** What is needed, by what, and how much of it has a place. */
+const shortage = (
+  { devices, hostFreeBytes }: Deal,
+  sizes: readonly DeviceSizes[],
+  { kvTokens }: Tokens,
+): CortexError => {
+  const parts = devices.reduce((total, { memory }) => added(total, memory.parts), noParts);
+  const [needed, hostFree] = [mb(totalBytes(parts)), mbFree(hostFreeBytes)];
+  const free = sum(sizes.slice(0, -1), ({ freeBytes }) => mbFree(freeBytes)) + hostFree;
+  const places = sizes.map(({ name, freeBytes }, i) => {
+    const nBytes = totalBytes(devices[i]?.memory.parts ?? noParts);
+    if (i === sizes.length - 1) return `${name} would have ${mb(nBytes)} and has ${hostFree} free`;
+    return `${name} has ${mbFree(nBytes)} of its ${mbFree(freeBytes)} free`;
+  });
   return new CortexError(
     'insufficient_vram',
-    `layers over ${all.map(({ name }) => name).join(' + ')}: ${needed} MB are needed (${partsText(parts, kvTokens)}), ` +
-      `${free} MB are free (${rooms})`,
+    `layers over ${sizes.map(({ name }) => name).join(' + ')}: ${needed} MB are needed (${partsText(parts, kvTokens)}): ` +
+      places.join(', '),
     { facts: { needed_mb: needed, free_mb: free, kv_tokens: kvTokens } },
   );
 };
@@ -174,7 +219,7 @@ const shortage = (parts: MemoryParts, { kvTokens }: Tokens, all: readonly Device
 /**
  * What each device has, in the order given, the host last.
  * @param devices those with the most room first
- * @throws CortexError `insufficient_vram` with what is needed, by what, and what each has free.
+ * @throws CortexError `insufficient_vram` with what is needed, by what, what of it each would have, and what is free there.
  */
 export const planLayers = (
   devices: readonly DeviceSizes[],
@@ -188,19 +233,10 @@ export const planLayers = (
   const { plan } = planMemory(needs, share);
   let tokens: Tokens = { contextMax: plan.contextMax, kvTokens: plan.kvTokens };
   for (;;) {
-    const dealt = deal(devices, host, tokens);
-    if (dealt !== null) return dealt;
-    if (limits.kvTokens !== null || tokens.kvTokens <= cellAlignment) break;
+    const dealt = dealInAnyOrder(devices, host, tokens);
+    if (dealt.isWhole) return dealt.devices;
+    if (limits.kvTokens !== null || tokens.kvTokens <= cellAlignment) throw shortage(dealt, all, tokens);
     const kvTokens = Math.max(cellAlignment, Math.floor(tokens.kvTokens / 2 / cellAlignment) * cellAlignment);
     tokens = { kvTokens, contextMax: Math.min(tokens.contextMax, kvTokens) };
   }
-  throw shortage(partsFor(needs, tokens), tokens, all);
 };
-
-const partsFor = (needs: MemoryNeeds, { contextMax, kvTokens }: Tokens): MemoryParts => ({
-  weights: needs.weightBytes,
-  kv: needs.kvBytesPerToken * kvTokens,
-  state: needs.stateBytes,
-  compute: needs.computeBytes(contextMax),
-  tower: needs.towerBytes,
-});

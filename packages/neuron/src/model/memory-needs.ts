@@ -41,8 +41,6 @@ export interface MeasuredModel {
 
 /** One device's part of a model. Intermediate results have the same size on all, as if none were shared. */
 export interface ModelShare {
-  /** What it computes from comes from other devices, as copies. */
-  readonly isHandedOn: boolean;
   /** Of the shapes that they have here. */
   readonly plans: readonly WeightPlan[];
   readonly caches: readonly LayerCache[];
@@ -164,16 +162,6 @@ class PlacelessModel implements Disposable {
 const summingBytes = ({ arch, share }: MeasuredModel, nTokens: number): number =>
   share === undefined ? 0 : Math.ceil(Math.log2(share.nDevices)) * arch.summedLength * nTokens * 4;
 
-/** Columns that go from one device to the next: a layer's results, image rows, operands of what only the host computes. */
-const columnsHandedOn = 8;
-
-/** A scheduler keeps inputs on the host and copies them to each device that reads them, like results of the others. */
-const copiedBytes = ({ arch, share }: MeasuredModel, { nTokens, rows }: StepShape): number => {
-  if (share?.isHandedOn !== true) return 0;
-  const masks = rows.reduce((sum, { nCells }) => sum + 2 * nCells * nTokens, 0);
-  return masks + columnsHandedOn * 4 * arch.hiddenSize * nTokens * rows.length;
-};
-
 /** What of the needs depends on the device's share. */
 export const measureShare = ({
   device,
@@ -203,8 +191,7 @@ export const measureNeeds = (parts: MeasuredModel): MemoryNeeds => {
       const nCells = roundUp(contextMax, cellAlignment);
       using model = new PlacelessModel(parts, nCells);
       const nTokensMax = Math.max(nSlots, chunk.nTokens, ...kept.map(({ nTokens }) => nTokens));
-      const bytesOf = (shape: StepShape): number => model.stepBytes(shape) + copiedBytes(parts, shape);
-      const steps = bytesOf(chunk) + Math.max(...kept.map(bytesOf));
+      const steps = model.stepBytes(chunk) + Math.max(...kept.map((shape) => model.stepBytes(shape)));
       return steps + model.predictorBytes(nCells) + summingBytes(parts, nTokensMax);
     },
   };

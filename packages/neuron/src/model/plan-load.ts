@@ -65,7 +65,6 @@ export const shareOf = (
   splits: GroupSplits,
   { i, type }: { readonly i: number; readonly type: BufferType },
 ): ModelShare => ({
-  isHandedOn: false,
   plans: plans.flatMap((plan) => {
     if (!isInBuffer(plan) || (i > 0 && tower.has(plan.spec.name))) return [];
     const split = splits.weights.get(plan.spec.name);

@@ -10,6 +10,7 @@ import type { ModelOptions } from './device-model.ts';
 import { kvTypeFor } from './kv-types.ts';
 import { planLayers, type DeviceLayers, type DeviceSizes, type LayerLimits } from './layer-plan.ts';
 import { measureNeeds, weightBytes } from './memory-needs.ts';
+import { spreadComputeBytes, type PartRange, type SpreadMember } from './spread-needs.ts';
 import { planWeights, type WeightPlan } from './weight-plan.ts';
 import { layerOf, type WeightSpec } from './weight-spec.ts';
 
@@ -23,12 +24,14 @@ export interface SpreadModel {
 }
 
 /** A device as it would have all of the model. */
-interface Candidate {
+interface Candidate extends SpreadMember {
+  readonly sizes: DeviceSizes;
+}
+
+interface OpenedDevice {
   readonly backend: Backend;
   readonly device: Device;
-  readonly plans: readonly WeightPlan[];
-  readonly kvType: TensorType;
-  readonly sizes: DeviceSizes;
+  readonly freeBytes: number;
 }
 
 export interface SpreadDevice extends DeviceLayers {
@@ -68,30 +71,57 @@ class Spreader {
     this.#tower = new Set(model.arch.vision?.weights.map(({ name }) => name));
   }
 
-  candidate(backend: Backend, device: Device, freeBytes: number): Candidate {
-    const { arch, checkpoint, options, nStates } = this.#model;
-    // The embedding is the host's: a head elsewhere has nothing to be tied to.
-    const mayTie = device.type === 'cpu';
-    const plans = planWeights(checkpoint, specsOf(arch), { wanted: options.weightType, device, nDevices: 1, mayTie });
-    const kvType = kvTypeFor(device, arch.caches, options.kvCacheType);
+  /** @param other of the devices, the host where this is not the host */
+  candidate(opened: OpenedDevice, other: OpenedDevice): Candidate {
+    const { arch, options, nStates } = this.#model;
+    const member = this.#member(opened);
+    const { device, plans, kvType } = member;
     const of = (unit: Unit): readonly WeightPlan[] => plans.filter(({ spec }) => unitOf(spec, this.#tower) === unit);
     const { nSlots, chunkMax, draftMax = 0, patchesMax = 0 } = options;
     const whole = { device, arch, plans, kvType, nSlots, nStates, chunkMax, draftMax, patchesMax };
-    const needs = (hasTower: boolean) =>
-      measureNeeds({ ...whole, share: { isHandedOn: true, plans: [], caches: [], hasTower, nDevices: 1 } });
-    const { towerBytes, computeBytes } = needs(true);
+    const towerBytes = (hasTower: boolean): number =>
+      measureNeeds({ ...whole, share: { plans: [], caches: [], hasTower, nDevices: 1 } }).towerBytes;
     const sizes: DeviceSizes = {
       name: device.name,
-      freeBytes,
+      freeBytes: opened.freeBytes,
       sharesHost: device.type === 'igpu',
       layers: arch.caches.map((layer, i) => layerSize(device, of(i), layer, kvType, nStates)),
       embedding: weightBytes(device, of('embedding')),
       head: weightBytes(device, of('head')),
-      tower: { weights: weightBytes(device, of('tower')), compute: towerBytes },
-      imageRows: needs(false).towerBytes,
-      computeBytes,
+      tower: { weights: weightBytes(device, of('tower')), compute: towerBytes(true) },
+      imageRows: towerBytes(false),
+      computeBytes: this.#computing(member, this.#member(other)),
     };
-    return { backend, device, plans, kvType, sizes };
+    return { ...member, sizes };
+  }
+
+  #member({ backend, device }: OpenedDevice): SpreadMember {
+    const { arch, checkpoint, options } = this.#model;
+    // The embedding is the host's: a head elsewhere has nothing to be tied to.
+    const mayTie = device.type === 'cpu';
+    const plans = planWeights(checkpoint, specsOf(arch), { wanted: options.weightType, device, nDevices: 1, mayTie });
+    const kvType = kvTypeFor(device, arch.caches, options.kvCacheType);
+    return { backend, device, plans, kvType };
+  }
+
+  /** Asked for the same again and again: the same answers. */
+  #computing(member: SpreadMember, other: SpreadMember): DeviceSizes['computeBytes'] {
+    const { arch, options, nStates } = this.#model;
+    const { nSlots, chunkMax, draftMax = 0 } = options;
+    const isTowers = ({ spec }: WeightPlan): boolean => this.#tower.has(spec.name);
+    const textOf = ({ plans, ...rest }: SpreadMember): SpreadMember => ({
+      ...rest,
+      plans: plans.filter((plan) => !isTowers(plan)),
+    });
+    const members = [textOf(member), textOf(other)] as const;
+    const known = new Map<string, number>();
+    return (contextMax: number, range: PartRange): number => {
+      const key = `${contextMax} ${range.first} ${range.end}`;
+      const nBytes =
+        known.get(key) ?? spreadComputeBytes({ arch, nSlots, nStates, chunkMax, draftMax }, members, range, contextMax);
+      known.set(key, nBytes);
+      return nBytes;
+    };
   }
 
   /** Of each device what it has, as the model declares its weights in order. */
@@ -114,15 +144,14 @@ class Spreader {
 }
 
 /**
- * @param backends opened devices, the host last, with what each has free
+ * @param opened the host last, with what each has free
  * @throws CortexError as `planLoad` does.
  */
-export const planSpread = (
-  backends: readonly { readonly backend: Backend; readonly device: Device; readonly freeBytes: number }[],
-  model: SpreadModel,
-): SpreadPlan => {
+export const planSpread = (opened: readonly OpenedDevice[], model: SpreadModel): SpreadPlan => {
   const spreader = new Spreader(model);
-  const all = backends.map(({ backend, device, freeBytes }) => spreader.candidate(backend, device, freeBytes));
+  const [first, last] = [opened[0], opened.at(-1)];
+  if (first === undefined || last === undefined) throw new Error('layers need a device');
+  const all = opened.map((each) => spreader.candidate(each, each === last ? first : last));
   const host = all.at(-1);
   if (host === undefined) throw new Error('layers need a device');
   const roomiest = all.slice(0, -1).toSorted((a, b) => b.sizes.freeBytes - a.sizes.freeBytes);
