@@ -86,9 +86,26 @@ interface Case {
   readonly attention?: 'fused' | 'split';
 }
 
+const yarn = {
+  rope_type: 'yarn',
+  rope_theta: 1_000_000,
+  factor: 4,
+  original_max_position_embeddings: 16,
+};
+
+const withRope = (model: GeneratedModel, rope_parameters: unknown): GeneratedModel => ({
+  ...model,
+  config: { ...model.config, rope_parameters },
+});
+
 const cases: readonly Case[] = [
   { name: 'qwen3', model: tinyQwen3() },
   { name: 'qwen3, attention fused', model: tinyQwen3(), options: { fusedAttention: true } },
+  { name: 'qwen3, its context stretched', model: withRope(tinyQwen3(), yarn) },
+  {
+    name: 'qwen3, its context stretched by numbers of its own',
+    model: withRope(tinyQwen3(), { ...yarn, attention_factor: 1.25, beta_fast: 8, beta_slow: 2 }),
+  },
   { name: 'qwen3_moe in three files', model: tinyQwen3Moe(), options: { nSplits: 3 } },
   { name: 'qwen3_5 and its tower', model: tinyQwen35({ vision: true }) },
   { name: 'qwen3_5 and its tower, attention split', model: tinyQwen35({ vision: true }), attention: 'split' },
@@ -124,7 +141,7 @@ describe('the same weights as safetensors and as GGUF', () => {
     expect(distance(imageLogits(ours), imageLogits(theirs))).toBeLessThan(1e-4);
   });
 
-  it.each([0, 2, 3, 7].map((i) => cases[i]!))(
+  it.each([0, 4, 5, 9].map((i) => cases[i]!))(
     'give the same logits in 8 bits, quantised here or by the writer: $name',
     async ({ name, model: generated }) => {
       const dir = join(root, `${name} q8_0`);

@@ -52,6 +52,17 @@ export const decoderFields = (model: GgufModel) => {
   };
 };
 
+/** What YaRN multiplies attention by where nothing else is said. */
+const yarnAttention = (factor: number): number => 1 + 0.1 * Math.log(factor);
+
+/** Files may give YaRN's own number, as config.json has it, and one that multiplies it; null without either. */
+const attentionFactor = (keys: ArchKeys): number | null => {
+  const own = keys.number('rope.scaling.yarn_attn_factor');
+  const further = keys.number('rope.scaling.attn_factor');
+  if (further === null) return own;
+  return further * (own ?? yarnAttention(keys.number('rope.scaling.factor') ?? 1));
+};
+
 /** `rope_scaling` of files whose context is longer than the training's; null without. */
 export const ropeScalingFields = (model: GgufModel): Readonly<Record<string, unknown>> | null => {
   const keys = archKeys(model);
@@ -61,6 +72,8 @@ export const ropeScalingFields = (model: GgufModel): Readonly<Record<string, unk
     rope_type: kind,
     factor: keys.number('rope.scaling.factor'),
     original_max_position_embeddings: keys.number('rope.scaling.original_context_length'),
-    attention_factor: keys.number('rope.scaling.attn_factor'),
+    attention_factor: attentionFactor(keys),
+    beta_fast: keys.number('rope.scaling.yarn_beta_fast'),
+    beta_slow: keys.number('rope.scaling.yarn_beta_slow'),
   };
 };

@@ -14,6 +14,8 @@ export interface TextSizes {
   readonly contextMax: number;
   readonly normEps: number;
   readonly ropeTheta: number;
+  /** With a `rope_type` of "yarn"; null without scaling. */
+  readonly yarn: Json | null;
   readonly experts: {
     readonly n: number;
     readonly nUsed: number;
@@ -76,6 +78,7 @@ export const textSizes = (config: Json): TextSizes => {
     contextMax: Number(text['max_position_embeddings']),
     normEps: Number(text['rms_norm_eps']),
     ropeTheta: Number(rope['rope_theta'] ?? text['rope_theta']),
+    yarn: rope['rope_type'] === 'yarn' ? rope : null,
     experts:
       nExperts === undefined
         ? null

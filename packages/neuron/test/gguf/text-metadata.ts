@@ -23,6 +23,21 @@ const hybridKeys = (arch: string, hybrid: NonNullable<TextSizes['hybrid']>, nPre
   };
 };
 
+const yarnKeys = (arch: string, yarn: TextSizes['yarn']): GgufMetadata => {
+  if (yarn === null) return {};
+  const number = (key: string, from: string): GgufMetadata =>
+    yarn[from] === undefined ? {} : { [`${arch}.rope.scaling.${key}`]: scalar('f32', Number(yarn[from])) };
+  const original = scalar('u32', Number(yarn['original_max_position_embeddings']));
+  return {
+    [`${arch}.rope.scaling.type`]: scalar('string', 'yarn'),
+    [`${arch}.rope.scaling.original_context_length`]: original,
+    ...number('factor', 'factor'),
+    ...number('yarn_attn_factor', 'attention_factor'),
+    ...number('yarn_beta_fast', 'beta_fast'),
+    ...number('yarn_beta_slow', 'beta_slow'),
+  };
+};
+
 /** @param nPredictors Blocks beyond the layers, which `block_count` counts too. */
 export const sizeKeys = (sizes: TextSizes, nPredictors: number): GgufMetadata => {
   const { arch, experts, hybrid } = sizes;
@@ -41,6 +56,7 @@ export const sizeKeys = (sizes: TextSizes, nPredictors: number): GgufMetadata =>
     [`${arch}.attention.value_length`]: scalar('u32', sizes.headDim),
     [`${arch}.attention.layer_norm_rms_epsilon`]: scalar('f32', sizes.normEps),
     [`${arch}.rope.freq_base`]: scalar('f32', sizes.ropeTheta),
+    ...yarnKeys(arch, sizes.yarn),
     ...(experts === null
       ? {}
       : {
