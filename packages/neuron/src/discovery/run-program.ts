@@ -34,6 +34,9 @@ const run: RunProgram = (program, args, timeoutMs) =>
     const timer = setTimeout(() => {
       child.kill('SIGKILL');
       child.unref();
+      // Its own children may live on and hold the other ends.
+      child.stdout.destroy();
+      child.stderr.destroy();
       resolve({ kind: 'timeout' });
     }, timeoutMs);
     child.once('error', (error: NodeJS.ErrnoException) => {
