@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCheckpointFacts } from '../src/harness/checkpoint-facts.ts';
 import { loadPromptSide } from '../src/harness/prompt-side.ts';
 import { readModelConfig } from '../src/model/model-config.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
@@ -71,5 +72,17 @@ describe('a GGUF file beside its tower', () => {
     expect(ours).toMatchObject({ model_type: 'qwen3_5', num_hidden_layers, layer_types, vocab_size, head_dim });
     const { depth, num_position_embeddings, out_hidden_size } = theirs['vision_config'] ?? {};
     expect(ours['vision_config']).toMatchObject({ depth, num_position_embeddings, out_hidden_size });
+  });
+
+  it('is known not to be servable before it is loaded, where its tokenizer is of another kind', async () => {
+    const bytes = readFileSync(file);
+    const key = 'tokenizer.ggml.pre';
+    // Behind the name: the value's type, then its length.
+    bytes.write('llama3', bytes.indexOf(key) + key.length + 12);
+    const other = join(root, 'other.gguf');
+    writeFileSync(other, bytes);
+    const { refusal } = await readCheckpointFacts(other, ['qwen3_5']);
+    expect(refusal).toMatch(/other.gguf: its tokenizer is gpt2\/llama3; gpt2 with qwen2, /);
+    expect((await readCheckpointFacts(file, ['qwen3_5'])).refusal).toBeNull();
   });
 });

@@ -6,7 +6,8 @@ import path from 'node:path';
 import { CortexError, describeIssue } from '@cortex/core';
 import { z } from 'zod';
 import { readTemplateSource } from '../chat/template-source.ts';
-import { isGguf } from '../model-files/gguf-file.ts';
+import { isGguf, readGgufHeader } from '../model-files/gguf-file.ts';
+import { vetGgufTokenizer } from '../model-files/gguf-tokenizer.ts';
 import { readModelConfig } from '../model/model-config.ts';
 import { readTokenizerConfig } from '../tokenizer/tokenizer-files.ts';
 
@@ -114,6 +115,7 @@ export const factsOf = (
 export const readCheckpointFacts = async (dir: string, supported: readonly string[]): Promise<CheckpointFacts> => {
   try {
     const config = await readModelConfig(dir);
+    if (isGguf(dir)) vetGgufTokenizer((await readGgufHeader(dir)).metadata);
     const template = await readTemplateSource(dir, await readTokenizerConfig(dir));
     return factsOf(config, template === null ? null : template.text + (template.toolText ?? ''), supported);
   } catch (thrown) {

@@ -24,6 +24,13 @@ const patternOf = (metadata: GgufMetadata): string => {
   throw new CortexError('model_load_failed', message);
 };
 
+/** Without looking at the lists. @throws CortexError `model_load_failed` for a kind of tokenizer that is not built here. */
+export const vetGgufTokenizer = (metadata: GgufMetadata): void => {
+  patternOf(metadata);
+  if (metadata.flag('tokenizer.ggml.add_bos_token') !== true) return;
+  throw new CortexError('model_load_failed', `${metadata.file}: tokenizer.ggml.add_bos_token is not supported`);
+};
+
 const mergeOf = (merge: string): readonly [string, string] => {
   // A token has no space in it: byte-level vocabularies spell it otherwise.
   const space = merge.indexOf(' ', 1);
@@ -34,15 +41,13 @@ const isNamed = (kind: number | undefined): boolean => kind === kindOf.control |
 
 /** @throws CortexError `model_load_failed` for another kind of tokenizer, or lists that do not fit together. */
 export const tokenizerOfGguf = (metadata: GgufMetadata): unknown => {
+  vetGgufTokenizer(metadata);
   const pattern = patternOf(metadata);
   const tokens = metadata.texts(keys.tokens) ?? [];
   const kinds = metadata.numbers(keys.kinds) ?? [];
   if (kinds.length !== tokens.length) {
     const message = `${metadata.file}: ${tokens.length} tokens and ${kinds.length} token types`;
     throw new CortexError('model_load_failed', message);
-  }
-  if (metadata.flag('tokenizer.ggml.add_bos_token') === true) {
-    throw new CortexError('model_load_failed', `${metadata.file}: tokenizer.ggml.add_bos_token is not supported`);
   }
   const ids = tokens
     .map((content, id) => ({ content, id, kind: kinds[id] }))
