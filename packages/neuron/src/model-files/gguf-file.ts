@@ -1,5 +1,6 @@
 /** GGUF files on disk: their headers, read once, the parts of a split model, and the tower that lies beside it. */
-import { open, readdir } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CortexError } from '@cortex/core';
 import { ggufHeaderSteps, type GgufHeader, type Steps } from './gguf-header.ts';
@@ -24,20 +25,24 @@ const inTurns = async <T>(steps: Steps<T>): Promise<T> => {
   }
 };
 
+const stampOf = ({ mtimeMs, size }: Stats): string => `${mtimeMs} ${size}`;
+
 const readHeader = async (path: string): Promise<{ readonly stamp: string; readonly header: GgufHeader }> => {
   const file = basename(path);
-  await using handle = await open(path, 'r').catch((error: unknown) => {
+  const unreadable = (error: unknown): never => {
     throw refuse(file, `cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`, error);
-  });
-  const info = await handle.stat();
+  };
+  // Opening a pipe would wait for its other end.
+  const info = await stat(path).catch(unreadable);
   if (!info.isFile()) throw refuse(file, 'is not a file');
+  await using handle = await open(path, 'r').catch(unreadable);
   let nWanted = Math.min(firstBytes, info.size);
   for (;;) {
     const bytes = new Uint8Array(nWanted);
     const { bytesRead } = await handle.read(bytes, 0, nWanted, 0);
     if (bytesRead < nWanted) throw refuse(file, 'became shorter while it was read');
     const header = await inTurns(ggufHeaderSteps(bytes, info.size, file));
-    if (!('kind' in header)) return { stamp: `${info.mtimeMs} ${info.size}`, header };
+    if (!('kind' in header)) return { stamp: stampOf(info), header };
     if (header.nBytes > headerBytesMax)
       throw refuse(file, `its header is larger than the ${headerBytesMax} bytes read`);
     nWanted = Math.min(Math.max(header.nBytes, 4 * nWanted), info.size, headerBytesMax);
@@ -50,9 +55,8 @@ const kept = new Map<string, { readonly stamp: string; readonly header: GgufHead
 export const readGgufHeader = async (path: string): Promise<GgufHeader> => {
   const known = kept.get(path);
   if (known !== undefined) {
-    await using handle = await open(path, 'r').catch(() => null);
-    const info = await handle?.stat();
-    if (info !== undefined && known.stamp === `${info.mtimeMs} ${info.size}`) return known.header;
+    const info = await stat(path).catch(() => null);
+    if (info !== null && known.stamp === stampOf(info)) return known.header;
   }
   const read = await readHeader(path);
   kept.delete(path);
