@@ -43,6 +43,24 @@ describe('Admission', () => {
     expect(refusal(admission)?.retryAfterSecs).toBe(8);
   });
 
+  it('does not count the time that requests themselves waited, nor those that never began', () => {
+    let nowMs = 0;
+    const admission = newAdmission({ nSlots: 1, queueMax: 2, now: () => nowMs });
+    const places = [admission.enter(1), admission.enter(1), admission.enter(1)];
+    for (const place of places) {
+      place.admitted();
+      nowMs += 4000;
+      place.leave();
+    }
+    admission.enter(1);
+    const gone = admission.enter(1);
+    nowMs += 50_000;
+    gone.leave();
+    admission.enter(1);
+    admission.enter(1);
+    expect(refusal(admission)?.retryAfterSecs).toBe(12);
+  });
+
   it('tells who waited too long to come back, and nobody who has begun or left', async () => {
     const admission = newAdmission({ waitMsMax: 30 });
     const [begun, left, late] = [admission.enter(1), admission.enter(1), admission.enter(1)];

@@ -35,7 +35,7 @@ export class Admission {
   /** Sequences of all live requests, waiting ones too. */
   #nSequences = 0;
   #nRejected = 0;
-  /** Of ended requests, recent ones weighing more. */
+  /** From a request's begin to its end, recent ones weighing more. */
   #meanMs: number | null = null;
 
   constructor(options: AdmissionOptions) {
@@ -66,26 +66,34 @@ export class Admission {
   }
 
   #place(nSequences: number, waits: boolean): Place {
-    const startedMs = this.#now();
     let state: 'waiting' | 'running' | 'left' = waits ? 'waiting' : 'running';
+    let begunMs = this.#now();
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(this.#late()), this.#options.waitMsMax);
-    const admitted = (): void => {
+    const begin = (): void => {
       clearTimeout(timer);
       if (state !== 'waiting') return;
       this.#nWaiting -= 1;
       state = 'running';
     };
+    const admitted = (): void => {
+      if (state === 'waiting') begunMs = this.#now();
+      begin();
+    };
     const leave = (): void => {
       if (state === 'left') return;
-      admitted();
+      // What only waited says nothing of how long one takes, nor does the waiting of what ran.
+      if (state === 'running') this.#learn(this.#now() - begunMs);
+      begin();
       state = 'left';
       this.#nLive -= 1;
       this.#nSequences -= nSequences;
-      const ms = this.#now() - startedMs;
-      this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * 0.8 + ms * 0.2;
     };
     return { deadline: deadline.signal, admitted, leave };
+  }
+
+  #learn(ms: number): void {
+    this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * 0.8 + ms * 0.2;
   }
 
   /** About the time that the queue takes. */
