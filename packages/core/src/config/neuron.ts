@@ -20,7 +20,7 @@ const ggmlSchema = z.strictObject({
     .min(0)
     .max(100_000)
     .default(64)
-    .describe('Requests that may wait per model; one more is answered 429.'),
+    .describe('Requests that may wait per model; one more is answered 429, unless its client has none yet.'),
   queue_timeout_secs: z
     .number()
     .positive()

@@ -6,9 +6,9 @@ import { Admission, type AdmissionOptions, type Place } from './admission.ts';
 const newAdmission = (options: Partial<AdmissionOptions>): Admission =>
   new Admission({ modelId: 'm', nSlots: 1, queueMax: 9, waitMsMax: 60_000, ...options });
 
-const refusal = (admission: Admission, nSequences = 1): CortexError | null => {
+const refusal = (admission: Admission, nSequences = 1, client = 'a'): CortexError | null => {
   try {
-    admission.enter(nSequences);
+    admission.enter(nSequences, client);
     return null;
   } catch (error) {
     return error as CortexError;
@@ -18,15 +18,28 @@ const refusal = (admission: Admission, nSequences = 1): CortexError | null => {
 describe('Admission', () => {
   it('lets as many run as there are slots, as many wait as the queue takes, and refuses the next', () => {
     const admission = newAdmission({ nSlots: 2, queueMax: 3 });
-    for (let i = 0; i < 5; i += 1) admission.enter(1);
+    for (let i = 0; i < 5; i += 1) admission.enter(1, 'a');
     expect([admission.nRunning, admission.nWaiting]).toEqual([2, 3]);
     expect(refusal(admission)).toMatchObject({ code: 'rate_limit_exceeded', facts: { limit: 3 } });
     expect(admission.nRejected).toBe(1);
   });
 
+  it("keeps nobody out whose first request it is because of another's queue, but for twice as many in all", () => {
+    const admission = newAdmission({ nSlots: 1, queueMax: 2 });
+    for (let i = 0; i < 3; i += 1) admission.enter(1, 'many');
+    expect(refusal(admission, 1, 'many')).toMatchObject({ code: 'rate_limit_exceeded' });
+    const first = admission.enter(1, 'one');
+    expect(refusal(admission, 1, 'one')).toMatchObject({ code: 'rate_limit_exceeded' });
+    first.leave();
+    admission.enter(1, 'one');
+    admission.enter(1, 'two');
+    expect(admission.nWaiting).toBe(4);
+    expect(refusal(admission, 1, 'three')).toMatchObject({ code: 'rate_limit_exceeded' });
+  });
+
   it('runs a request that wants more slots than there are, when it is alone', () => {
     const admission = newAdmission({ nSlots: 2, queueMax: 0 });
-    const large = admission.enter(16);
+    const large = admission.enter(16, 'a');
     expect(refusal(admission)).not.toBeNull();
     large.leave();
     expect(refusal(admission)).toBeNull();
@@ -35,35 +48,35 @@ describe('Admission', () => {
   it('tells to come back after about the time that the queue takes', () => {
     let nowMs = 0;
     const admission = newAdmission({ nSlots: 1, queueMax: 1, now: () => nowMs });
-    const first = admission.enter(1);
+    const first = admission.enter(1, 'a');
     nowMs = 4000;
     first.leave();
-    admission.enter(1);
-    admission.enter(1);
+    admission.enter(1, 'a');
+    admission.enter(1, 'a');
     expect(refusal(admission)?.retryAfterSecs).toBe(8);
   });
 
   it('does not count the time that requests themselves waited, nor those that never began', () => {
     let nowMs = 0;
     const admission = newAdmission({ nSlots: 1, queueMax: 2, now: () => nowMs });
-    const places = [admission.enter(1), admission.enter(1), admission.enter(1)];
+    const places = [admission.enter(1, 'a'), admission.enter(1, 'a'), admission.enter(1, 'a')];
     for (const place of places) {
       place.admitted();
       nowMs += 4000;
       place.leave();
     }
-    admission.enter(1);
-    const gone = admission.enter(1);
+    admission.enter(1, 'a');
+    const gone = admission.enter(1, 'a');
     nowMs += 50_000;
     gone.leave();
-    admission.enter(1);
-    admission.enter(1);
+    admission.enter(1, 'a');
+    admission.enter(1, 'a');
     expect(refusal(admission)?.retryAfterSecs).toBe(12);
   });
 
   it('tells who waited too long to come back, and nobody who has begun or left', async () => {
     const admission = newAdmission({ waitMsMax: 30 });
-    const [begun, left, late] = [admission.enter(1), admission.enter(1), admission.enter(1)];
+    const [begun, left, late] = [admission.enter(1, 'a'), admission.enter(1, 'a'), admission.enter(1, 'a')];
     begun.admitted();
     left.leave();
     await new Promise((resolve) => late.deadline.addEventListener('abort', resolve));
@@ -83,7 +96,7 @@ describe('Admission', () => {
         const places: Place[] = [];
         for (const [kind, nSequences, which] of steps) {
           const place = places[which % Math.max(1, places.length)];
-          if (kind === 0 && admission.nWaiting < 4) places.push(admission.enter(nSequences));
+          if (kind === 0 && admission.nWaiting < 4) places.push(admission.enter(nSequences, 'a'));
           if (kind === 1) place?.admitted();
           if (kind === 2) place?.leave();
           expect(admission.nWaiting).toBeLessThanOrEqual(4);

@@ -8,7 +8,7 @@ export interface AdmissionOptions {
   readonly modelId: string;
   /** Sequences that run at once. */
   readonly nSlots: number;
-  /** Requests that may wait. */
+  /** Requests that may wait, and as many again of clients that have none here yet. */
   readonly queueMax: number;
   /** A request that the device has not begun with by then is told to come back. */
   readonly waitMsMax: number;
@@ -25,6 +25,9 @@ export interface Place {
   leave(): void;
 }
 
+/** Requests that may wait at most, of all clients together. */
+export const waitingMax = (queueMax: number): number => 2 * queueMax;
+
 const retrySecsMax = 60;
 
 export class Admission {
@@ -34,6 +37,8 @@ export class Admission {
   #nLive = 0;
   /** Sequences of all live requests, waiting ones too. */
   #nSequences = 0;
+  /** Live requests of each client that has any. */
+  readonly #nLiveOf = new Map<string, number>();
   #nRejected = 0;
   /** From a request's begin to its end, recent ones weighing more. */
   #meanMs: number | null = null;
@@ -53,19 +58,24 @@ export class Admission {
     return this.#nRejected;
   }
 
-  /** @throws CortexError `rate_limit_exceeded` where `nSequences` more would have to wait and the queue is full. */
-  enter(nSequences: number): Place {
+  /**
+   * A queue that others have filled is not full for a client without a request: its first is let in beyond, within bounds.
+   * @throws CortexError `rate_limit_exceeded` where `nSequences` more would have to wait and the queue is full.
+   */
+  enter(nSequences: number, client: string): Place {
     const { nSlots, queueMax } = this.#options;
+    const nOwn = this.#nLiveOf.get(client) ?? 0;
     // A request that has all the slots to itself never waits, however many sequences it asks for.
     const waits = this.#nSequences > 0 && this.#nSequences + nSequences > nSlots;
-    if (waits && this.#nWaiting >= queueMax) throw this.#full();
+    if (waits && this.#nWaiting >= (nOwn === 0 ? waitingMax(queueMax) : queueMax)) throw this.#full();
     this.#nLive += 1;
+    this.#nLiveOf.set(client, nOwn + 1);
     this.#nSequences += nSequences;
     if (waits) this.#nWaiting += 1;
-    return this.#place(nSequences, waits);
+    return this.#place(nSequences, client, waits);
   }
 
-  #place(nSequences: number, waits: boolean): Place {
+  #place(nSequences: number, client: string, waits: boolean): Place {
     let state: 'waiting' | 'running' | 'left' = waits ? 'waiting' : 'running';
     let begunMs = this.#now();
     const deadline = new AbortController();
@@ -87,6 +97,7 @@ export class Admission {
       begin();
       state = 'left';
       this.#nLive -= 1;
+      this.#forget(client);
       this.#nSequences -= nSequences;
     };
     return { deadline: deadline.signal, admitted, leave };
@@ -94,6 +105,12 @@ export class Admission {
 
   #learn(ms: number): void {
     this.#meanMs = this.#meanMs === null ? ms : this.#meanMs * 0.8 + ms * 0.2;
+  }
+
+  #forget(client: string): void {
+    const nLeft = (this.#nLiveOf.get(client) ?? 0) - 1;
+    if (nLeft > 0) this.#nLiveOf.set(client, nLeft);
+    else this.#nLiveOf.delete(client);
   }
 
   /** About the time that the queue takes. */

@@ -142,7 +142,7 @@ export async function* runChat(
   const tokensMax = answerTokensMax(prompt.ids.length, contextMaxOf(model), asked, 'messages');
   const constraint = await untilAborted(compiled(request, side, prompt.thinking, grammars), signal);
   const thinking = thinkingBudget(request, side, prompt.thinking);
-  const place = admission.enter(choices.length);
+  const place = admission.enter(choices.length, caller.client);
   try {
     const spec: GenerateSpec = {
       modelId: known.id,

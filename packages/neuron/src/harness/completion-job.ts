@@ -80,7 +80,7 @@ export async function* runCompletion(
     return readers.map(({ choice }) => ({ kind: 'text', choice, text }));
   });
   const nSequences = generations.reduce((sum, { readers }) => sum + readers.length, 0);
-  const place = model.admission.enter(nSequences);
+  const place = model.admission.enter(nSequences, caller.client);
   try {
     yield* runGenerations(model, generations, { place, signal, nImageTokens: null, countReasoning: false, preface });
   } finally {

@@ -5,6 +5,7 @@ import { supportedModelTypes } from '../arch/registry.ts';
 import { DeviceClient } from '../device/device-client.ts';
 import { DeviceGuard } from '../device/device-guard.ts';
 import type { EngineFactory, EngineParts } from '../main.ts';
+import { waitingMax } from './admission.ts';
 import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { defaultThreads } from './compute-threads.ts';
 import type { OpenGroup, Sharing } from './device-groups.ts';
@@ -39,7 +40,7 @@ const openDevice = (
     },
     guard,
     // Each model's own queue is the limit that counts, and it counts requests.
-    waitingMax: (config.queue_max + config.parallel) * sequencesPerRequestMax,
+    waitingMax: (waitingMax(config.queue_max) + config.parallel) * sequencesPerRequestMax,
     onPoisoned: (reason) => log.error({ device: members.join('+'), name, reason }, 'device out of service'),
   });
 };

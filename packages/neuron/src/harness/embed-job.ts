@@ -70,7 +70,7 @@ export const runEmbed = async (
     checkPromptFits(ids.length, { contextMax: contextMaxOf(model), nAnswerMin: 0 }, 'input');
     texts.push(ids);
   }
-  const place = model.admission.enter(1);
+  const place = model.admission.enter(1, caller.client);
   try {
     const vectors: Float32Array[] = [];
     for (const ids of texts) {
