@@ -1,7 +1,7 @@
 /**
- * `npm run bench devices`: the same model and prompt on each device found and on two that share it, with each number type
- * of the weights, and how far its logits are from those of f32 on the CPU. Medians, after a first run that makes kernels
- * ready.
+ * `npm run bench devices`: the same model and prompt on each device found, on two that share it, and in layers over two and
+ * over one and the CPU, with each number type of the weights, and how far its logits are from those of f32 on the CPU.
+ * Medians, after a first run that makes kernels ready.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import type { Answer, Figures, Place } from './bench-devices/job.ts';
 import { runJob, softwareDriver } from './bench-devices/place-process.ts';
 
 const allTypes = quantNames.filter((name) => name !== 'auto');
-const usage = `npm run bench devices -- [--model DIR] [--device CPU|Vulkan0|CUDA0+CUDA1|…] [--type ${allTypes.join('|')}] [--prompt N] [--decode N] [--runs N] [--threads N] [--json]`;
+const usage = `npm run bench devices -- [--model DIR] [--device CPU|Vulkan0|CUDA0+CUDA1|CUDA0/CUDA1|CUDA0/CPU|…] [--type ${allTypes.join('|')}] [--prompt N] [--decode N] [--runs N] [--threads N] [--json]`;
 
 const bundled = fileURLToPath(new URL('../models/shapes-vl', import.meta.url));
 const text = 'How many shapes are there, what color is the large star, and where is the small blue square? ';
@@ -115,21 +115,30 @@ const shown = ({ device, type, answer }: Row): string =>
 
 /** @throws Error for names that are not there. */
 const placeOf = (name: string, places: readonly Place[]): Place => {
-  const members = name.split('+').map((one) => {
+  const isByLayers = name.includes('/');
+  const members = name.split(/[+/]/).map((one) => {
     const found = places.find((place) => place.name === one);
     if (found === undefined) throw new Error(`there are ${places.map((place) => place.name).join(', ')} here`);
     return found;
   });
-  const [first, ...others] = members;
+  const areOnHost = members.at(-1)?.backend === 'cpu';
+  // By layers the host is one of them in any case.
+  const [first, ...others] = isByLayers && areOnHost ? members.slice(0, -1) : members;
   if (first === undefined) throw new Error('no device is named');
-  return { ...first, name, others: others.map(({ index }) => index) };
+  const place = { ...first, name, others: others.map(({ index }) => index) };
+  return isByLayers ? { ...place, layers: { areOnHost } } : place;
 };
 
-/** The first two of a kind share the model: the CPU with itself where there is nothing else. */
-const groupOf = ({ places }: Found): string => {
+/**
+ * The first two of a kind share the model, then have layers of their own, then the first and the CPU. Where there is nothing
+ * else the CPU does so with itself.
+ */
+const groupsOf = ({ places }: Found): readonly string[] => {
   const gpus = places.filter(({ backend }) => backend !== 'cpu');
   const [first, second] = gpus.filter(({ backend }) => backend === gpus[0]?.backend);
-  return first === undefined || second === undefined ? 'CPU+CPU' : `${first.name}+${second.name}`;
+  if (first === undefined) return ['CPU+CPU', 'CPU/CPU'];
+  const overBoth = second === undefined ? ['CPU+CPU'] : ['+', '/'].map((sign) => `${first.name}${sign}${second.name}`);
+  return [...overBoth, `${first.name}/CPU`];
 };
 
 /** f32 on the CPU comes first: the others are held against it. */
@@ -139,7 +148,7 @@ const inOrder = (found: Found, wanted: readonly string[] | null): readonly Place
   const others = places.filter(({ backend }) => backend !== 'cpu');
   // A software driver is there twice.
   const distinct = found.env === softwareDriver ? others.slice(0, 1) : others;
-  const names = wanted ?? [...[...cpu, ...distinct].map(({ name }) => name), groupOf(found)];
+  const names = wanted ?? [...[...cpu, ...distinct].map(({ name }) => name), ...groupsOf(found)];
   return names.map((name) => placeOf(name, places));
 };
 

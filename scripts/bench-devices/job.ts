@@ -1,9 +1,9 @@
 /** What the processes of `npm run bench devices` are told and what they answer. Plain data. */
 import type { WeightType } from '../../packages/neuron/src/model/weight-types.ts';
 
-/** A device, or several that share the model. */
+/** A device, or several that share the model, by parts of every layer or by layers of their own. */
 export interface Place {
-  /** As ggml calls it, such as `CPU` or `Vulkan0`; of several `CUDA0+CUDA1`. */
+  /** As ggml calls it, such as `CPU` or `Vulkan0`; of several `CUDA0+CUDA1`, or `CUDA0/CUDA1`, `CUDA0/CPU` by layers. */
   readonly name: string;
   /** The maker's name. */
   readonly description: string;
@@ -11,6 +11,8 @@ export interface Place {
   /** In ggml's registry. */
   readonly index: number;
   readonly others: readonly number[];
+  /** By layers: whether the host has as many as each device, or none. */
+  readonly layers?: { readonly areOnHost: boolean };
 }
 
 export interface MeasureJob {

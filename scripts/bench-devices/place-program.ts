@@ -1,8 +1,14 @@
 /** The program behind `runJob`: takes one job from its parent, answers and ends. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { openLibrary } from '@cortex/ggml';
+import { ApartDevice } from '../../packages/ggml/test/apart-devices.ts';
 import { openDevice } from '../../packages/neuron/src/model/device-host.ts';
-import type { DeviceModel, ModelSequence } from '../../packages/neuron/src/model/device-model.ts';
+import type {
+  DeviceHost,
+  DeviceModel,
+  ModelOptions,
+  ModelSequence,
+} from '../../packages/neuron/src/model/device-model.ts';
 import { median } from '../bench-llama/measurement.ts';
 import type { Answer, Figures, Job, MeasureJob } from './job.ts';
 import { peerPackages } from './place-process.ts';
@@ -78,13 +84,51 @@ const deviation = (logits: Float32Array, { reference }: MeasureJob, nLogits: num
   return { deviation: 0, maxAbs: 0, sameTop: 1 };
 };
 
+/**
+ * Room on each device for as many layers as on the others; without it the first would have all. Head and tower are there
+ * too: more is tried until it suffices.
+ */
+const roomsFor = async (host: DeviceHost, options: ModelOptions, { others, layers }: MeasureJob['place']) => {
+  if (layers === undefined) return {};
+  const partsWith = async (roomBytes: readonly number[]) => {
+    using model = await host.loadModel({ ...options, roomBytes }, () => {});
+    return model.parts;
+  };
+  const [whole] = await partsWith([]);
+  const { nBytes, nLayers } = whole ?? { nBytes: 0, nLayers: 0 };
+  const nMembers = 1 + others.length + (layers.areOnHost ? 1 : 0);
+  for (let share = 1 / nMembers; share < 1; share += 0.05) {
+    const room = share * nBytes;
+    const roomBytes = [room, ...others.map((_, i) => (layers.areOnHost || i < others.length - 1 ? room : Infinity))];
+    const [first] = await partsWith(roomBytes);
+    if (first !== undefined && first.nLayers >= Math.floor(nLayers / nMembers)) return { roomBytes };
+  }
+  return {};
+};
+
+/** @throws Error where a device has no layer. */
+const checkLayers = ({ parts }: DeviceModel, { layers }: MeasureJob['place']): void => {
+  const wanted = layers?.areOnHost === false ? parts.slice(0, -1) : parts;
+  const idle = wanted.find(({ nLayers }) => nLayers === 0);
+  if (idle !== undefined) throw new Error(`${idle.name} has no layers: the model has too few`);
+};
+
 const measure = async (job: MeasureJob): Promise<Figures> => {
   const { place, dir, type, ids, nDecode, nRuns, threads } = job;
-  using host = openDevice({ index: place.index, others: place.others, threads });
+  const sharing = place.layers === undefined ? 'tensors' : 'layers';
+  // Without a GPU the CPU stands in for one, its memory as if it were apart, with half of the threads: those of the other half
+  // stay awake while they wait.
+  const isStandIn = place.layers !== undefined && place.backend === 'cpu';
+  const nThreads = isStandIn ? Math.max(1, Math.floor(threads / 2)) : threads;
+  const index = isStandIn ? ApartDevice.add(2 ** 40, nThreads).index : place.index;
+  using host = openDevice({ index, others: place.others, sharing, threads: nThreads });
   const kvTokens = ids.length + nDecode;
   const limits = { contextMax: null, kvTokens, nSlots: 1, chunkMax: ids.length };
+  const options = { modelId: dir, dir, weightType: type, kvCacheType: 'auto', ...limits } as const;
+  const rooms = await roomsFor(host, options, place);
   const startMs = performance.now();
-  using model = await host.loadModel({ modelId: dir, dir, weightType: type, kvCacheType: 'auto', ...limits }, () => {});
+  using model = await host.loadModel({ ...options, ...rooms }, () => {});
+  checkLayers(model, place);
   const loadMs = performance.now() - startMs;
   const cold = timed(() =>
     withSequence(model, kvTokens, (sequence) => model.forward(sequence, Int32Array.from(ids), 0, 'all').slice()),
