@@ -1,5 +1,6 @@
 export * from './anthropic/index.ts';
 export * from './config/index.ts';
+export * from './device-shares.ts';
 export * from './errors.ts';
 export type * from './gateway-api.ts';
 export * from './harness.ts';

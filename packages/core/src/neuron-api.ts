@@ -121,6 +121,25 @@ export const layerPartSchema = z.looseObject({
 });
 export type LayerPart = z.infer<typeof layerPartSchema>;
 
+/** What devices take that share a model by parts of every layer (`tensor_parallel`), however many they are. */
+export const sharingSchema = z.looseObject({
+  /** Of each, whatever its part: what is there whole, and room to compute with. */
+  each_mb: nonNegative,
+  /** Of the one with the lowest index besides: the vision tower. */
+  first_mb: nonNegative,
+  /** The rest is dealt out in whole pieces, of every kind one at least to each. */
+  parts: z.array(
+    z.looseObject({
+      /** Such as `key/value heads`. */
+      name: z.string(),
+      count: z.int().positive().max(1_000_000_000),
+      /** Of one piece. */
+      mb: nonNegative,
+    }),
+  ),
+});
+export type Sharing = z.infer<typeof sharingSchema>;
+
 export const nodeModelSchema = z.looseObject({
   id: z.string().min(1),
   harness: z.string(),
@@ -129,6 +148,8 @@ export const nodeModelSchema = z.looseObject({
   devices: z.array(z.int().nonnegative()),
   /** On its devices, without the host's memory. */
   vram_used_mb: nonNegative,
+  /** Of that, what each of `devices` has where they share it; empty or absent on one. */
+  devices_mb: z.array(nonNegative).nullish(),
   /** Loaded with layers of its own on each of several devices and the host: what each has. */
   layers: z.array(layerPartSchema).nullish(),
   /** No device has room for it, and it would be loaded so: with this much of the host's memory there to take. */
@@ -139,6 +160,8 @@ export const nodeModelSchema = z.looseObject({
   placement: z
     .looseObject({ tensor_parallel: z.int().positive(), devices: z.array(z.int().nonnegative()).nullish() })
     .nullish(),
+  /** How several devices would share it, with room for one sequence; absent where there are none, or it cannot be. */
+  sharing: sharingSchema.nullish(),
   /** Number type of its weights: as it was loaded, or as on disk. */
   quant: z.string().nullish(),
   capabilities: z.array(z.string()),

@@ -198,6 +198,7 @@ const fakeSequence = (sequence: ModelSequence): FakeSequence => {
 
 export class FakeModel implements DeviceModel {
   readonly parts = [];
+  readonly memberBytes = [];
   readonly contextMax: number;
   readonly kvTokens: number;
   readonly nSlots: number;

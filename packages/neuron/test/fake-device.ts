@@ -30,6 +30,7 @@ export class FakeDevice implements Device {
   hasVision = true;
   /** Of a spread. */
   parts: readonly ModelPart[] = [];
+  memberBytes: readonly number[] = [];
   contextMax = 512;
   kvTokens = 1024;
   nCachedTokens = 0;
@@ -77,8 +78,8 @@ export class FakeDevice implements Device {
     if (this.loadError !== null) throw this.loadError;
     this.#models.set(spec.modelId, spec);
     const { contextMax, kvTokens, hasVision } = this;
-    const { parts } = this;
-    return { contextMax, kvTokens, hasVision, parts, nSlots: spec.nSlots, bytes: 20 * mb, hiddenSize: 4 };
+    const { parts, memberBytes } = this;
+    return { contextMax, kvTokens, hasVision, parts, memberBytes, nSlots: spec.nSlots, bytes: 20 * mb, hiddenSize: 4 };
   }
 
   generate(spec: GenerateSpec, signal: AbortSignal): Generation {

@@ -74,6 +74,7 @@ const applyFacts = (data: FleetData, record: ModelRecord, polled: PolledModel): 
   record.placement = polled.placement
     ? { nDevices: polled.placement.tensor_parallel, devices: polled.placement.devices ?? null }
     : null;
+  record.sharing = polled.sharing ?? null;
   record.offloadHostMb = polled.layer_offload?.host_mb ?? null;
   record.capabilities = capabilities;
   record.maySee = capabilities === null || capabilities.includes('vision');
@@ -103,6 +104,7 @@ const applyStatus = (data: FleetData, record: ModelRecord, polled: PolledModel):
   record.status = polled.status;
   record.devices = polled.devices;
   record.vramUsedMb = polled.vram_used_mb;
+  record.devicesMb = polled.devices_mb ?? [];
   record.layers = polled.layers ?? [];
   record.progress = progress
     ? { fraction: progress.fraction, phase: progress.phase, etaSecs: progress.eta_secs ?? null }
@@ -123,6 +125,7 @@ const isPoisoned = (record: ModelRecord): boolean =>
 export const forgetLoaded = (record: ModelRecord): void => {
   record.status = 'available';
   record.vramUsedMb = 0;
+  record.devicesMb = [];
   record.layers = [];
   record.devices = [];
   record.poisoned = false;

@@ -1,5 +1,5 @@
 /** Random orders of events, over simulated nodes that throw as soon as an effect breaks a promise of the gateway. */
-import { CortexError, type ModelProfile } from '@cortex/core';
+import { CortexError, type ModelProfile, type Sharing } from '@cortex/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -22,12 +22,27 @@ interface World {
   readonly latencies: readonly number[];
 }
 
+/** Of a model of 7000 MB, or of more: unknown, in fine and in coarse pieces, with a tower. */
+const sharings: readonly (Sharing | undefined)[] = [
+  undefined,
+  { each_mb: 500, first_mb: 0, parts: [{ name: 'columns', count: 64, mb: 90 }] },
+  {
+    each_mb: 200,
+    first_mb: 1500,
+    parts: [
+      { name: 'heads', count: 4, mb: 500 },
+      { name: 'columns', count: 100, mb: 30 },
+    ],
+  },
+];
+
 const modelArb = (id: string): fc.Arbitrary<SimModel> =>
   fc.record({
     id: fc.constant(id),
     mb: fc.constantFrom(3000, 7000, 10_000, 14_000),
     slots: fc.integer({ min: 1, max: 3 }),
     loadMs: fc.integer({ min: 10, max: 8000 }),
+    sharing: fc.constantFrom(...sharings),
   });
 
 /** Mostly free to go anywhere; some pinned, some of another class, some split over two devices. */
@@ -36,14 +51,14 @@ const profileArb = (id: string): fc.Arbitrary<object> =>
     { weight: 5, arbitrary: fc.constant({ id }) },
     { weight: 1, arbitrary: fc.constantFrom(...names).map((name) => ({ id, pinned_on: ['one', name] })) },
     { weight: 2, arbitrary: fc.constantFrom(50, 200).map((priority) => ({ id, residency_priority: priority })) },
-    { weight: 1, arbitrary: fc.constant({ id, min_devices: 2 }) },
+    { weight: 2, arbitrary: fc.constantFrom(2, 3).map((n) => ({ id, min_devices: n })) },
   );
 
 const worldArb: fc.Arbitrary<World> = fc
   .record({
     models: fc.tuple(...ids.map((id) => modelArb(id))),
     profiles: fc.tuple(...ids.map((id) => profileArb(id))),
-    devices: fc.array(fc.constantFrom([16_000], [24_000], [16_000, 16_000], [8000, 16_000]), {
+    devices: fc.array(fc.constantFrom([16_000], [24_000], [16_000, 16_000], [8000, 16_000], [4000, 9000, 6000]), {
       minLength: 1,
       maxLength: 3,
     }),

@@ -435,7 +435,7 @@ describe('making room', () => {
   it('spares the others when a load was refused only because another gateway was quicker', () => {
     const models = [a, { ...b, claimsMb: b.mb }, c];
     const fleet = settled([{ name: 'one', deviceMb: [16_000], models, loaded: ['c'] }]);
-    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loaded', devices: [0], foreign: 1 });
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loaded', devices: [0], mb: [a.mb], foreign: 1 });
     const ticket = fleet.request('b');
     fleet.run(3000);
     expect(fleet.notices.some((notice) => notice.kind === 'load_failed')).toBe(true);
@@ -448,7 +448,7 @@ describe('making room', () => {
   it('waits for its turn when another gateway was quicker with memory that was free', () => {
     const models = [a, { ...b, claimsMb: b.mb }];
     const fleet = settled([{ name: 'one', deviceMb: [16_000], models }]);
-    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loading', devices: [0] });
+    Object.assign(fleet.node('one').copies.get('a')!, { status: 'loading', devices: [0], mb: [a.mb] });
     const ticket = fleet.request('b');
     fleet.run(3000);
     expect([fleet.ending(ticket), fleet.loads.length]).toEqual(['waiting', 1]);

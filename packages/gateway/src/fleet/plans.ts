@@ -28,7 +28,7 @@ export const startPlan = (data: FleetData, modelId: string, site: PlaceableSite)
     modelId,
     node,
     fit: site.fit,
-    reservation: { modelId, devices: site.fit.devices, mbPerDevice: site.fit.mbPerDevice },
+    reservation: { modelId, devices: site.fit.devices, mb: site.fit.mb },
     victims: new Map(victims.map((victim) => [victim, 'draining'])),
     drains: site.drains,
     startedMs: data.nowMs,

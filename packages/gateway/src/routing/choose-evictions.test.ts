@@ -9,7 +9,7 @@ import {
   type EvictionStrategy,
   type Incoming,
 } from './choose-evictions.ts';
-import { fitDevices, freeFor, heldMb, spreadOf } from './memory.ts';
+import { fitDevices, freeFor, heldMb, spreadOf, type Spread } from './memory.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
 const nowMs = 100_000;
@@ -26,6 +26,7 @@ const context = (strategy: EvictionStrategy = 'lru', tables: readonly object[] =
 };
 
 const spread = spreadOf(undefined, undefined);
+const sharing = { each_mb: 500, first_mb: 700, parts: [{ name: 'columns', count: 64, mb: 90 }] };
 const incoming = (needMb: number, waitMs = 0): Incoming => ({ profile: undefined, spread, needMb, waitMs });
 
 const resident = (facts: EntryFacts): ModelOnNode => nodeView('n', { models: { r: facts } }).models.get('r')!;
@@ -93,6 +94,18 @@ const fullNode = (models: Record<string, EntryFacts>): NodeView =>
   nodeView('n', { devices: [{ totalMb: 24_000, freeMb: 0 }], models });
 
 describe('the chosen victims', () => {
+  it('are none where devices may share by what is free of each', () => {
+    const node = nodeView('n', {
+      devices: [
+        { totalMb: 24_000, freeMb: 16_000 },
+        { totalMb: 24_000, freeMb: 4000 },
+      ],
+      models: { x: { devices: [1], vramUsedMb: 20_000 } },
+    });
+    const over = { ...incoming(0), spread: { ...spread, nDevices: 2, sharing } };
+    expect(chooseEvictions(node, over, [...node.models.values()], context())).toMatchObject({ victims: [] });
+  });
+
   it('are the least recently used', () => {
     const node = fullNode({ new: { vramUsedMb: 12_000, lastUsedMs: 9 }, old: { vramUsedMb: 12_000, lastUsedMs: 1 } });
     expect(chosen(node, 10_000)).toEqual(['old']);
@@ -124,31 +137,38 @@ describe('the chosen victims', () => {
       vramUsedMb: fc.integer({ min: 1, max: 12 }).map((n) => n * 1000),
       lastUsedMs: fc.integer({ min: 0, max: 1000 }),
     });
+    const spreads: readonly Spread[] = [spread, { ...spread, nDevices: 2 }, { ...spread, nDevices: 2, sharing }];
+    const needArb = fc.integer({ min: 1, max: 16 });
     fc.assert(
-      fc.property(fc.array(modelArb, { maxLength: 7 }), fc.integer({ min: 1, max: 16 }), (models, needed) => {
-        const entries = Object.fromEntries(models.map((model, i) => [`m${i}`, model]));
-        const node = nodeView('n', {
-          devices: [
-            { totalMb: 99_000, freeMb: 1000 },
-            { totalMb: 99_000, freeMb: 2000 },
-          ],
-          models: entries,
-        });
-        const all = [...node.models.values()];
-        const need = incoming(needed * 1000);
-        const fits = (gone: readonly ModelOnNode[]): boolean =>
-          fitDevices(node, spread, need.needMb, (device) =>
-            gone.reduce((free, model) => free + heldMb(model, device?.index ?? null), freeFor(node, spread)(device)),
-          ) !== null;
-        const eviction = chooseEvictions(node, need, all, context());
-        const victims = eviction?.victims ?? [];
-        expect(fits(all)).toBe(eviction !== null);
-        if (eviction === null) return;
-        expect(fits(victims)).toBe(true);
-        for (const victim of victims) expect(fits(victims.filter((other) => other !== victim))).toBe(false);
-        const dearest = Math.max(-1, ...victims.map((victim) => victim.lastUsedMs));
-        expect(fits(all.filter((model) => model.lastUsedMs < dearest)) && victims.length > 0).toBe(false);
-      }),
+      fc.property(
+        fc.array(modelArb, { maxLength: 7 }),
+        needArb,
+        fc.constantFrom(...spreads),
+        (models, needed, over) => {
+          const entries = Object.fromEntries(models.map((model, i) => [`m${i}`, model]));
+          const node = nodeView('n', {
+            devices: [
+              { totalMb: 99_000, freeMb: 1000 },
+              { totalMb: 99_000, freeMb: 2000 },
+            ],
+            models: entries,
+          });
+          const all = [...node.models.values()];
+          const need = { ...incoming(needed * 1000), spread: over };
+          const fits = (gone: readonly ModelOnNode[]): boolean =>
+            fitDevices(node, over, need.needMb, (device) =>
+              gone.reduce((free, model) => free + heldMb(model, device?.index ?? null), freeFor(node, over)(device)),
+            ) !== null;
+          const eviction = chooseEvictions(node, need, all, context());
+          const victims = eviction?.victims ?? [];
+          expect(fits(all)).toBe(eviction !== null);
+          if (eviction === null) return;
+          expect(fits(victims)).toBe(true);
+          for (const victim of victims) expect(fits(victims.filter((other) => other !== victim))).toBe(false);
+          const dearest = Math.max(-1, ...victims.map((victim) => victim.lastUsedMs));
+          expect(fits(all.filter((model) => model.lastUsedMs < dearest)) && victims.length > 0).toBe(false);
+        },
+      ),
     );
   });
 });

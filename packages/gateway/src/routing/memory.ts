@@ -2,13 +2,15 @@
  * Whether and where a model fits on a node. A device's free memory is what the last poll saw less what loads in
  * progress were promised, so two loads can never be given the same memory.
  */
-import type { ModelProfile } from '@cortex/core';
+import type { ModelProfile, Sharing } from '@cortex/core';
+import { dealSharing, sharedMb, undividable } from './device-sharing.ts';
 import type { DeviceView, ModelOnNode, NodeView } from './topology.ts';
 
 /** Devices for one load and the memory it takes on each. */
 export interface Fit {
   readonly devices: readonly number[];
-  readonly mbPerDevice: number;
+  /** Of each of them. */
+  readonly mb: readonly number[];
   /** Each has layers of its own, and the host's memory the rest. */
   readonly isByLayers: boolean;
 }
@@ -19,6 +21,8 @@ export interface Spread {
   /** Null: any. */
   readonly devices: readonly number[] | null;
   readonly deviceMbMin: number;
+  /** What those take that share it; null where the node does not say. */
+  readonly sharing: Sharing | null;
   /** Memory of the host for layers of a model that no device there holds, in use or not; null: that is not done. */
   readonly hostMb: number | null;
 }
@@ -29,14 +33,21 @@ export const spreadOf = (profile: ModelProfile | undefined, entry: ModelOnNode |
   const deviceMbMin = profile?.min_device_vram_mb ?? 0;
   const placement = nDevices > 1 ? null : (entry?.placement ?? null);
   const shared = placement ?? { nDevices, devices: null };
-  return { ...shared, deviceMbMin, hostMb: shared.nDevices > 1 ? null : (entry?.offloadHostMb ?? null) };
+  const isShared = shared.nDevices > 1;
+  return {
+    ...shared,
+    deviceMbMin,
+    sharing: isShared ? (entry?.sharing ?? null) : null,
+    hostMb: isShared ? null : (entry?.offloadHostMb ?? null),
+  };
 };
 
-/** Memory of a device (null: of the host) that a model holds: of one that devices share the node reports their total. */
+/** Memory of a device (null: of the host) that a model holds. */
 export const heldMb = (model: ModelOnNode, device: number | null): number => {
   if (model.layers.length > 0)
     return model.layers.reduce((sum, part) => (part.device === device ? sum + part.mb : sum), 0);
-  return device !== null && model.devices.includes(device) ? model.vramUsedMb / model.devices.length : 0;
+  const i = device === null ? -1 : model.devices.indexOf(device);
+  return i < 0 ? 0 : (model.devicesMb[i] ?? model.vramUsedMb / model.devices.length);
 };
 
 /** What a load that this gateway did not start (its reservation is unknown) may still take on a device. */
@@ -49,8 +60,7 @@ const stillToComeMb = (model: ModelOnNode, device: number): number => {
 
 export const freeMb = (node: NodeView, device: DeviceView): number => {
   let free = device.freeMb;
-  for (const reservation of node.reservations)
-    if (reservation.devices.includes(device.index)) free -= reservation.mbPerDevice;
+  for (const { devices, mb } of node.reservations) free -= mb[devices.indexOf(device.index)] ?? 0;
   for (const model of node.models.values()) free -= stillToComeMb(model, device.index);
   return free;
 };
@@ -97,8 +107,58 @@ const fitLayers = (
   const least = Math.min(...free);
   const togetherMb = free.reduce((sum, mb) => sum + Math.max(0, mb), Math.max(0, available(null)));
   if (least === -Infinity || togetherMb < needMb) return null;
-  const mbPerDevice = Math.max(0, Math.min(least, Math.ceil(needMb / devices.length)));
-  return { devices: devices.map(({ index }) => index), mbPerDevice, isByLayers: true };
+  const part = Math.max(0, Math.min(least, Math.ceil(needMb / devices.length)));
+  return { devices: devices.map(({ index }) => index), mb: devices.map(() => part), isByLayers: true };
+};
+
+interface Candidate {
+  readonly index: number;
+  readonly free: number;
+  readonly residents: number;
+}
+
+const leastShared = (a: Candidate, b: Candidate): number =>
+  a.residents - b.residents || b.free - a.free || a.index - b.index;
+
+const roomiest = (a: Candidate, b: Candidate): number => b.free - a.free || a.index - b.index;
+
+/** Over these, the one with the lowest index first, as a node takes them; null where one has no room for a part. */
+const shareOut = (candidates: readonly Candidate[], needMb: number, sharing: Sharing | null): Fit | null => {
+  const chosen = candidates.toSorted((a, b) => a.index - b.index);
+  const mb = dealSharing(
+    chosen.map(({ free }) => free),
+    needMb,
+    sharing,
+  );
+  return mb === null ? null : { devices: chosen.map(({ index }) => index), mb, isByLayers: false };
+};
+
+/** Over `n` of them: the least shared that have room for alike parts, else those with the most. */
+const fitShared = (
+  candidates: readonly Candidate[],
+  n: number,
+  needMb: number,
+  sharing: Sharing | null,
+): Fit | null => {
+  const evenMb = (sharing === null ? needMb : Math.max(needMb, sharedMb(sharing, n))) / n;
+  const roomy = candidates.filter(({ free }) => free >= evenMb + (sharing?.first_mb ?? 0)).toSorted(leastShared);
+  const alike = roomy.length < n ? null : shareOut(roomy.slice(0, n), needMb, sharing);
+  if (alike !== null) return alike;
+  // The first has the tower: with too little room for that, another may be the first.
+  let left = candidates.toSorted(roomiest);
+  while (left.length >= n) {
+    const most = left.slice(0, n);
+    const fit = shareOut(most, needMb, sharing);
+    if (fit !== null) return fit;
+    const first = Math.min(...most.map(({ index }) => index));
+    left = left.filter(({ index }) => index !== first);
+  }
+  return null;
+};
+
+const fitOne = (candidates: readonly Candidate[], needMb: number): Fit | null => {
+  const best = candidates.filter(({ free }) => free >= needMb).toSorted(leastShared)[0];
+  return best === undefined ? null : { devices: [best.index], mb: [needMb], isByLayers: false };
 };
 
 /**
@@ -112,29 +172,35 @@ export const fitDevices = (
   needMb: number,
   available: (device: DeviceView | null) => number,
 ): Fit | null => {
-  const n = spread.nDevices;
-  const mbPerDevice = Math.ceil(needMb / n);
+  const { nDevices: n, sharing, hostMb } = spread;
   const groups = deviceGroups(node, spread);
-  if (spread.hostMb !== null) return groups[0] === undefined ? null : fitLayers(groups[0], needMb, available);
+  if (hostMb !== null) return groups[0] === undefined ? null : fitLayers(groups[0], needMb, available);
   for (const group of groups) {
-    const ranked = group
-      .map((device) => ({ device, free: available(device), residents: residentsOn(node, device.index) }))
-      .filter(({ free }) => free >= mbPerDevice)
-      .toSorted((a, b) => a.residents - b.residents || b.free - a.free || a.device.index - b.device.index);
-    if (ranked.length < n) continue;
-    return { devices: ranked.slice(0, n).map(({ device }) => device.index), mbPerDevice, isByLayers: false };
+    const candidates = group.map((device): Candidate => {
+      const { index } = device;
+      return { index, free: available(device), residents: residentsOn(node, index) };
+    });
+    const fit = n === 1 ? fitOne(candidates, needMb) : fitShared(candidates, n, needMb, sharing);
+    if (fit !== null) return fit;
   }
   return null;
 };
 
 /** Why an empty node could never hold it; null when it could. */
 export const neverFits = (node: NodeView, spread: Spread, needMb: number): string | null => {
-  const { nDevices: n, devices, deviceMbMin } = spread;
+  const { nDevices: n, devices, deviceMbMin, sharing } = spread;
   if (fitDevices(node, spread, needMb, (device) => device?.totalMb ?? spread.hostMb ?? 0) !== null) return null;
   const healthy = node.devices.filter((device) => !device.poisoned);
   if (healthy.length < node.devices.length && healthy.length < n) return `${healthy.length} healthy devices < ${n}`;
   if (node.devices.length < n) return `${node.devices.length} devices < ${n}`;
-  const floorMb = Math.max(deviceMbMin, Math.ceil(needMb / n));
   const among = devices === null ? '' : ` among ${devices.join(', ')}`;
-  return n === 1 ? `no device${among} with ${floorMb} MB` : `not ${n} alike devices${among} with ${floorMb} MB each`;
+  if (n === 1) return `no device${among} with ${Math.max(deviceMbMin, Math.ceil(needMb))} MB`;
+  const few = sharing === null ? null : undividable(sharing, n);
+  if (few !== null) return `${n} devices cannot share it: there are only ${few.count} ${few.name}`;
+  const alike = deviceGroups(node, spread).filter((group) => group.length >= n);
+  if (alike.length === 0)
+    return `not ${n} alike devices${among}${deviceMbMin === 0 ? '' : ` with ${deviceMbMin} MB each`}`;
+  const neededMb = Math.ceil(sharing === null ? needMb : Math.max(needMb, sharedMb(sharing, n)));
+  const rooms = alike.flat().map(({ index, totalMb }) => `device ${index} has ${totalMb}`);
+  return `${neededMb} MB over ${n} devices do not fit: ${rooms.join(', ')}`;
 };

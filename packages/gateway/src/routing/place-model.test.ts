@@ -2,6 +2,7 @@ import { CortexError } from '@cortex/core';
 import { describe, expect, it } from 'vitest';
 import { profiles } from '../../test/fleet/simulated-fleet.ts';
 import { nodeView, topologyOf } from '../../test/fleet/views.ts';
+import type { EntryFacts } from '../../test/fleet/views.ts';
 import { decidePlacement, judgeSites, type Demand, type PlacementContext } from './decide-placement.ts';
 import type { CoolDown, NodeView } from './topology.ts';
 
@@ -52,6 +53,14 @@ const decided = (nodes: readonly NodeView[], scene: Scene = {}): string => {
   const { node, fit, victims } = placement.site;
   const evicting = victims.length === 0 ? '' : ` evicting ${victims.map((victim) => victim.id).join(' ')}`;
   return `place ${node.name} [${fit.devices.join(' ')}]${evicting}`;
+};
+
+/** Megabytes by device. */
+const fitOf = (node: NodeView, scene: Scene = {}): Readonly<Record<number, number>> | null => {
+  const placement = decidePlacement(contextOf([node], scene), demandOf(scene.demand));
+  if (placement.kind !== 'place') return null;
+  const { devices, mb } = placement.site.fit;
+  return Object.fromEntries(devices.map((device, i) => [device, mb[i] ?? 0]));
 };
 
 const reasons = (nodes: readonly NodeView[], scene: Scene = {}): readonly string[] =>
@@ -108,8 +117,9 @@ describe('a model is placed', () => {
     expect(decided([busy], { demand: { waitMs: 20_000 } })).toBe('place busy [0] evicting x');
   });
 
-  it('over as many alike devices as its profile says, each with an equal share', () => {
+  it('over as many alike devices as its profile says, each with an equal part where there is room for that', () => {
     const table = { tables: [{ id: 'm', vram_mb: 30_000, min_devices: 2, min_device_vram_mb: 16_000 }] };
+    expect(fitOf(nodeView('alike', { devices: [24_000, 16_000] }), table)).toEqual({ 0: 15_000, 1: 15_000 });
     const mixed = nodeView('mixed', { devices: [24_000, 8000, 16_000] });
     expect(decided([mixed], table)).toBe('place mixed [0 2]');
     const apart = nodeView('apart', { devices: [24_000, { totalMb: 24_000, backend: 'vulkan' }] });
@@ -120,13 +130,13 @@ describe('a model is placed', () => {
   it("over the devices that the node's operator has it on, where its profile says nothing of that", () => {
     const m = { ...onDisk.m, vramNeededMb: 30_000, placement: { nDevices: 2, devices: null } };
     const three = [16_000, 14_000, 20_000];
-    expect(decided([nodeView('n', { devices: three, models: { m } })])).toBe('place n [2 0]');
-    const named = { ...m, placement: { nDevices: 2, devices: [0, 1] } };
+    expect(decided([nodeView('n', { devices: three, models: { m } })])).toBe('place n [0 2]');
+    const named = { ...m, vramNeededMb: 31_000, placement: { nDevices: 2, devices: [0, 1] } };
     expect(reasons([nodeView('n', { devices: three, models: { m: named } })])).toEqual([
-      'never: not 2 alike devices among 0, 1 with 15000 MB each',
+      'never: 31000 MB over 2 devices do not fit: device 0 has 16000, device 1 has 14000',
     ]);
     const table = { tables: [{ id: 'm', min_devices: 3 }] };
-    expect(decided([nodeView('n', { devices: three, models: { m: named } })], table)).toBe('place n [2 0 1]');
+    expect(decided([nodeView('n', { devices: three, models: { m: named } })], table)).toBe('place n [0 1 2]');
     const alone = { ...m, vramNeededMb: 10_000, placement: { nDevices: 1, devices: [1] } };
     expect(decided([nodeView('n', { devices: three, models: { m: alone } })])).toBe('place n [1]');
   });
@@ -166,7 +176,7 @@ describe('a model is placed', () => {
     const poisoned = nodeView('p', { devices: [{ poisoned: true }, 12_000], models: onDisk });
     expect(decided([poisoned])).toBe('place p [1]');
     const promised = nodeView('n', {
-      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 8000 }],
+      reservations: [{ modelId: 'x', devices: [0], mb: [8000] }],
       models: onDisk,
     });
     expect(decided([promised])).toBe('wait n: another model is being placed there');
@@ -177,13 +187,13 @@ describe('a model is placed', () => {
   it('with evictions only on devices that no other load is about to change', () => {
     const node = nodeView('n', {
       devices: [{ freeMb: 0 }, { freeMb: 0 }],
-      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 16_000 }],
+      reservations: [{ modelId: 'x', devices: [0], mb: [16_000] }],
       models: { ...onDisk, going: { closingFor: 'x' }, idle: { devices: [1], vramUsedMb: 16_000 } },
     });
     expect(decided([node])).toBe('place n [1] evicting idle');
     const shared = nodeView('n', {
       devices: [{ totalMb: 24_000, freeMb: 4000 }],
-      reservations: [{ modelId: 'x', devices: [0], mbPerDevice: 4000 }],
+      reservations: [{ modelId: 'x', devices: [0], mb: [4000] }],
       models: { ...onDisk, idle: { vramUsedMb: 20_000 } },
     });
     expect(decided([shared])).toBe('wait n: another model is being placed there');
@@ -197,6 +207,77 @@ describe('a model is placed', () => {
   it('not a second time while it is on its way anywhere', () => {
     const coming = nodeView('coming', { models: { m: { status: 'loading', vramNeededMb: 10_000 } } });
     expect(decided([nodeView('free', { models: onDisk }), coming])).toBe('wait coming: model loading');
+  });
+});
+
+describe('a model that devices share', () => {
+  const table = { tables: [{ id: 'm', min_devices: 2 }] };
+  /** 18,000 MB over two: 1000 on each, a tower of 2000 on the first, four heads of 2000 and a hundred columns of 60. */
+  const m: EntryFacts = {
+    ...onDisk.m,
+    sharing: {
+      each_mb: 1000,
+      first_mb: 2000,
+      parts: [
+        { name: 'key/value heads', count: 4, mb: 2000 },
+        { name: 'columns', count: 100, mb: 60 },
+      ],
+    },
+  };
+  const over = (...devices: readonly number[]): NodeView => nodeView('n', { devices, models: { m } });
+
+  it('is placed by what each has free, in whole pieces, as the node would have it', () => {
+    expect(fitOf(over(24_000, 24_000), table)).toEqual({ 0: 10_000, 1: 8000 });
+    // No more than a head, and the other takes three.
+    expect(fitOf(over(7000, 24_000), table)).toEqual({
+      0: expect.any(Number) as number,
+      1: expect.any(Number) as number,
+    });
+    expect(fitOf(over(7000, 24_000), table)?.[0]).toBeLessThanOrEqual(7000);
+    expect(reasons([over(7000, 24_000)], table)[0]).toMatch(/^place: 18000 MB fit on device 0, 1 \(\d+ \+ \d+\)$/);
+  });
+
+  it('is not placed where what cannot be divided finds no room, though together there would be', () => {
+    // The tower, what each has, and a piece of every kind.
+    expect(reasons([over(5000, 24_000)], table)).toEqual([
+      'never: 18000 MB over 2 devices do not fit: device 0 has 5000, device 1 has 24000',
+    ]);
+    const five = { tables: [{ id: 'm', min_devices: 5 }] };
+    expect(reasons([over(24_000, 24_000, 24_000, 24_000, 24_000)], five)).toEqual([
+      'never: 5 devices cannot share it: there are only 4 key/value heads',
+    ]);
+  });
+
+  it('has its tower on another where the first has no room for that', () => {
+    expect(fitOf(over(4000, 12_000, 14_000), table)).toEqual({ 1: 10_000, 2: 8000 });
+    // Of the two with the most the first is too small for the tower.
+    expect(fitOf(nodeView('n', { devices: [5000, 24_000, 4900], models: { m } }), table)).toEqual({
+      1: expect.any(Number) as number,
+      2: expect.any(Number) as number,
+    });
+  });
+
+  it('takes the place of no more than it must: a device that is too full for an equal part may have less', () => {
+    const node = nodeView('n', {
+      devices: [
+        { totalMb: 24_000, freeMb: 24_000 },
+        { totalMb: 24_000, freeMb: 6000 },
+      ],
+      models: { m, x: { devices: [1], vramUsedMb: 18_000 } },
+    });
+    expect(decided([node], table)).toBe('place n [0 1]');
+  });
+
+  it('counts what each device has of others that devices share', () => {
+    const x = { devices: [0, 1], vramUsedMb: 20_000, devicesMb: [16_000, 4000] };
+    const node = nodeView('n', {
+      devices: [
+        { totalMb: 24_000, freeMb: 8000 },
+        { totalMb: 8000, freeMb: 4000 },
+      ],
+      models: { m: { ...onDisk.m, vramNeededMb: 22_000 }, x },
+    });
+    expect(decided([node])).toBe('place n [0] evicting x');
   });
 });
 

@@ -164,10 +164,13 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
   return { kind: 'place', node, fit, victims: [], drains: false, reason: fitText(fit, needMb) };
 };
 
-const fitText = ({ devices, isByLayers }: Fit, needMb: number): string => {
+const fitText = ({ devices, mb, isByLayers }: Fit, needMb: number): string => {
   const where = `device ${devices.join(', ')}`;
   if (isByLayers) return `no device holds ${needMb} MB: layers on ${where} and in the host's memory`;
-  return needMb === 0 ? `has room on ${where}` : `${needMb} MB fit on ${where}`;
+  const allMb = Math.ceil(mb.reduce((sum, one) => sum + one, 0));
+  if (allMb === 0) return `has room on ${where}`;
+  const shares = devices.length === 1 ? '' : ` (${mb.map(Math.ceil).join(' + ')})`;
+  return `${allMb} MB fit on ${where}${shares}`;
 };
 
 /** Lower is better, compared member by member. */

@@ -3,7 +3,7 @@
  * the objects behind these views and changes them only between two decisions. Times are milliseconds of one monotonic
  * clock.
  */
-import type { CortexError, LayerPart, Limit, ModelProfile, NodeModel } from '@cortex/core';
+import type { CortexError, LayerPart, Limit, ModelProfile, NodeModel, Sharing } from '@cortex/core';
 import type { Circuit } from './circuit.ts';
 
 export interface DeviceView {
@@ -25,7 +25,8 @@ export interface DeviceView {
 export interface Reservation {
   readonly modelId: string;
   readonly devices: readonly number[];
-  readonly mbPerDevice: number;
+  /** Of each of them. */
+  readonly mb: readonly number[];
 }
 
 /** A model as one node has it: loaded, on its way, or on disk. */
@@ -42,11 +43,15 @@ export interface ModelOnNode {
   readonly harness: string | null;
   readonly devices: readonly number[];
   readonly vramUsedMb: number;
+  /** Of that, what each of its devices has where they share it; empty otherwise. */
+  readonly devicesMb: readonly number[];
   /** What each device and the host have of it where its layers are on several; empty otherwise. */
   readonly layers: readonly LayerPart[];
   readonly vramNeededMb: number | null;
   /** Where its node's operator has it loaded; null: on any one device. */
   readonly placement: { readonly nDevices: number; readonly devices: readonly number[] | null } | null;
+  /** What devices there take that share it; null where they cannot, or nothing is known of it. */
+  readonly sharing: Sharing | null;
   /** No device there has room for it, and its layers would be on all and in this much of the host's memory; null: not so. */
   readonly offloadHostMb: number | null;
   /** Verbatim from the node; null when it does not say (other engines). */

@@ -1,5 +1,6 @@
 /** The models of a fake neuron: their lifecycle, and memory that is really limited. */
 import { CortexError, type LoadRequest, type NodeModel, type UnloadRequest } from '@cortex/core';
+import { dealSharing } from '../../src/routing/device-sharing.ts';
 import type { FakeDevice, FakeModel } from './settings.ts';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -20,7 +21,7 @@ export class ModelStore {
     this.#usedMb = devices.map(() => 0);
     for (const model of models) {
       this.#models.set(model.id, model);
-      if (model.status === 'loaded') this.#take(model, null, 1);
+      if (model.status === 'loaded') this.#take(model, null, model.tensor_parallel);
     }
   }
 
@@ -39,7 +40,7 @@ export class ModelStore {
   /** Its files are deleted. */
   remove(id: string): void {
     const model = this.get(id);
-    this.#give(model, model.devices);
+    this.#give(model.devices, model.devices_mb);
     this.#models.delete(id);
   }
 
@@ -70,13 +71,16 @@ export class ModelStore {
       harness: 'ggml',
       status: model.status,
       devices: [...model.devices],
-      vram_used_mb: model.devices.length === 0 ? 0 : model.vram_mb,
+      vram_used_mb: model.devices_mb.reduce((sum, mb) => sum + mb, 0),
+      devices_mb: [...model.devices_mb],
       vram_needed_mb: model.vram_mb,
       capabilities: [...model.capabilities],
       limit: { context: model.context },
       tool_call: model.tool_call,
       reasoning: model.reasoning,
       servable: { ok: true },
+      sharing: model.sharing,
+      ...(model.tensor_parallel > 1 && { placement: { tensor_parallel: model.tensor_parallel } }),
       progress:
         model.status === 'loading'
           ? { fraction, phase: 'weights', eta_secs: ((1 - fraction) * model.load_ms) / 1000 }
@@ -91,7 +95,7 @@ export class ModelStore {
     if (model.status === 'loaded') return Promise.resolve();
     const running = this.#loads.get(model.id);
     if (running !== undefined) return running;
-    this.#take(model, request.devices ?? null, request.tensor_parallel ?? 1);
+    this.#take(model, request.devices ?? null, request.tensor_parallel ?? model.tensor_parallel);
     const load = this.#load(model).finally(() => {
       this.#loads.delete(model.id);
       this.#loadStartedMs.delete(model.id);
@@ -112,11 +116,12 @@ export class ModelStore {
     }
     model.status = 'unloading';
     this.unloaded.push(model.id);
-    const { devices } = model;
+    const { devices, devices_mb: mb } = model;
     model.devices = [];
+    model.devices_mb = [];
     model.status = 'available';
     await sleep(model.free_lag_ms);
-    this.#give(model, devices);
+    this.#give(devices, mb);
   }
 
   async #load(model: FakeModel): Promise<void> {
@@ -124,8 +129,9 @@ export class ModelStore {
     this.#loadStartedMs.set(model.id, performance.now());
     await sleep(model.load_ms);
     if (model.load_error !== null) {
-      this.#give(model, model.devices);
+      this.#give(model.devices, model.devices_mb);
       model.devices = [];
+      model.devices_mb = [];
       model.status = 'failed';
       throw new CortexError('model_load_failed', model.load_error);
     }
@@ -134,18 +140,22 @@ export class ModelStore {
   }
 
   #take(model: FakeModel, wanted: readonly number[] | null, nDevices: number): void {
-    const share = model.vram_mb / nDevices;
     const free = (device: FakeDevice): number => device.vram_total_mb - this.usedMb(device.index);
-    const fitting = this.devices
-      .filter((device) => (wanted?.includes(device.index) ?? true) && free(device) >= share && !device.poisoned)
-      .toSorted((a, b) => free(b) - free(a));
-    if (fitting.length < nDevices)
-      throw new CortexError('insufficient_vram', `${model.id} needs ${share} MB on ${nDevices} devices`);
-    model.devices = fitting.slice(0, nDevices).map((device) => device.index);
-    for (const device of model.devices) this.#usedMb[device] = this.usedMb(device) + share;
+    const chosen = this.devices
+      .filter((device) => (wanted?.includes(device.index) ?? true) && !device.poisoned)
+      .toSorted((a, b) => free(b) - free(a))
+      .slice(0, nDevices)
+      .toSorted((a, b) => a.index - b.index);
+    const rooms = chosen.map(free);
+    const mb = nDevices > 1 ? dealSharing(rooms, model.vram_mb, model.sharing) : [model.vram_mb];
+    if (mb === null || chosen.length < nDevices || mb.some((own, i) => own > (rooms[i] ?? 0)))
+      throw new CortexError('insufficient_vram', `${model.id} needs ${model.vram_mb} MB on ${nDevices} devices`);
+    model.devices = chosen.map(({ index }) => index);
+    model.devices_mb = [...mb];
+    for (const [i, device] of model.devices.entries()) this.#usedMb[device] = this.usedMb(device) + (mb[i] ?? 0);
   }
 
-  #give(model: FakeModel, devices: readonly number[]): void {
-    for (const device of devices) this.#usedMb[device] = this.usedMb(device) - model.vram_mb / devices.length;
+  #give(devices: readonly number[], mb: readonly number[]): void {
+    for (const [i, device] of devices.entries()) this.#usedMb[device] = this.usedMb(device) - (mb[i] ?? 0);
   }
 }

@@ -1,5 +1,5 @@
 /** What a fake neuron is made of, and what can be changed while it runs. Snake case where it travels as JSON. */
-import type { ChatDelta } from '@cortex/core';
+import type { ChatDelta, Sharing } from '@cortex/core';
 
 export interface FakeModel {
   readonly id: string;
@@ -8,6 +8,12 @@ export interface FakeModel {
   context: number;
   status: 'available' | 'loading' | 'loaded' | 'unloading' | 'failed';
   devices: number[];
+  /** Of each of them. */
+  devices_mb: number[];
+  /** Devices that share it where a load does not say. */
+  tensor_parallel: number;
+  /** What those take; null: it is divided in any way. */
+  sharing: Sharing | null;
   load_ms: number;
   /** Loads fail with this until it is cleared. */
   load_error: string | null;
@@ -47,6 +53,9 @@ export const newModel = (id: string, changes: Partial<FakeModel> = {}): FakeMode
   context: 32_768,
   status: 'available',
   devices: [],
+  devices_mb: [],
+  tensor_parallel: 1,
+  sharing: null,
   load_ms: 50,
   load_error: null,
   free_lag_ms: 0,

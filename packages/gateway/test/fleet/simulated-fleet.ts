@@ -2,12 +2,13 @@
  * A fleet of simulated neurons around the real run loop, in virtual time: polls, loads and unloads take time, answers
  * come late, nodes die. It knows the truth and throws as soon as an effect would break what the gateway promises.
  */
-import { CortexError, modelsConfigSchema, type ModelProfile, type NodeModel } from '@cortex/core';
+import { CortexError, modelsConfigSchema, type ModelProfile, type NodeModel, type Sharing } from '@cortex/core';
 import type { LeaseOutcome, RouteRequest, WaitProgress } from '../../src/fleet/contract.ts';
 import type { FleetEffect, FleetEvent, Grant, PollResult, UnloadMode } from '../../src/fleet/events.ts';
 import type { FleetConfig } from '../../src/fleet/fleet-config.ts';
 import { FleetState } from '../../src/fleet/fleet-state.ts';
 import type { FleetNotice } from '../../src/fleet/notices.ts';
+import { dealSharing } from '../../src/routing/device-sharing.ts';
 import { isPinned } from '../../src/routing/residency.ts';
 
 export interface SimModel {
@@ -15,6 +16,8 @@ export interface SimModel {
   readonly mb: number;
   /** What it says it needs; a load that then does not fit is refused by the node. */
   readonly claimsMb?: number;
+  /** Of devices that share it; by default it is divided in any way. */
+  readonly sharing?: Sharing | undefined;
   readonly slots?: number;
   readonly loadMs?: number;
   readonly capabilities?: readonly string[];
@@ -32,6 +35,8 @@ interface Copy {
   readonly model: SimModel;
   status: NodeModel['status'];
   devices: readonly number[];
+  /** Of each of them. */
+  mb: readonly number[];
   inFlight: number;
   foreign: number;
   error: string | null;
@@ -265,8 +270,7 @@ export class SimulatedFleet {
   freeMb(node: SimNode, device: number): number {
     let free = node.deviceMb[device] ?? 0;
     for (const copy of node.copies.values())
-      if (copy.status !== 'available' && copy.status !== 'failed' && copy.devices.includes(device))
-        free -= copy.model.mb / copy.devices.length;
+      if (copy.status !== 'available' && copy.status !== 'failed') free -= copy.mb[copy.devices.indexOf(device)] ?? 0;
     return free;
   }
 
@@ -285,7 +289,7 @@ export class SimulatedFleet {
       if (copy === undefined) continue;
       const device = setup.deviceMb.findIndex((_, i) => this.freeMb(node, i) >= copy.model.mb);
       if (device < 0) throw new Error(`${id} does not fit on ${setup.name}`);
-      Object.assign(copy, { status: 'loaded', devices: [device] });
+      Object.assign(copy, { status: 'loaded', devices: [device], mb: [copy.model.mb] });
     }
     return node;
   }
@@ -372,7 +376,7 @@ export class SimulatedFleet {
       if (node.failLoads !== null) return this.#fail(plan, node.failLoads);
       const devices = request.devices ?? [];
       const isThere = copy.status === 'loading' || copy.status === 'loaded';
-      const fits = isThere || devices.every((device) => this.freeMb(node, device) >= copy.model.mb / devices.length);
+      const fits = isThere || this.#dealt(node, copy.model, devices) !== null;
       if (!fits && (copy.model.claimsMb !== undefined || !this.#isAlone))
         return this.#fail(plan, new CortexError('insufficient_vram', 'out of memory'));
       this.#loads(node, copy, devices);
@@ -390,13 +394,19 @@ export class SimulatedFleet {
     this.#later(this.#latencyMs(), () => this.handle({ kind: 'load_failed', plan, error }));
   }
 
+  /** Megabytes of each device by what is free there in truth; null where they have no room. */
+  #dealt(node: SimNode, { mb, sharing }: SimModel, devices: readonly number[]): readonly number[] | null {
+    const free = devices.map((device) => this.freeMb(node, device));
+    if (devices.length > 1) return dealSharing(free, mb, sharing ?? null);
+    return free.every((one) => one >= mb) ? [mb] : null;
+  }
+
   /** Memory is taken at once, whatever the progress. */
   #loads(node: SimNode, copy: Copy, devices: readonly number[]): void {
     if (copy.status === 'loading' || copy.status === 'loaded') return;
-    for (const device of devices)
-      if (this.freeMb(node, device) < copy.model.mb / devices.length)
-        throw new Error(`${copy.model.id} over-commits device ${device} of ${node.name}`);
-    Object.assign(copy, { status: 'loading', devices, error: null });
+    const mb = this.#dealt(node, copy.model, devices);
+    if (mb === null) throw new Error(`${copy.model.id} over-commits devices ${devices.join(', ')} of ${node.name}`);
+    Object.assign(copy, { status: 'loading', devices, mb, error: null });
     const { bornMs } = node;
     this.#later(copy.model.loadMs ?? 5000, () => {
       if (!node.alive || node.bornMs !== bornMs || copy.status !== 'loading') return;
@@ -507,6 +517,7 @@ const idleCopy = (model: SimModel, nowMs: number): Copy => ({
   model,
   status: 'available',
   devices: [],
+  mb: [],
   inFlight: 0,
   foreign: 0,
   error: null,
@@ -514,13 +525,15 @@ const idleCopy = (model: SimModel, nowMs: number): Copy => ({
   onIdle: [],
 });
 
-const reported = ({ model, status, devices, error }: Copy): NodeModel => ({
+const reported = ({ model, status, devices, mb, error }: Copy): NodeModel => ({
   id: model.id,
   harness: 'ggml',
   status,
   devices: [...devices],
-  vram_used_mb: status === 'loaded' || status === 'unloading' ? model.mb : 0,
+  vram_used_mb: status === 'loaded' || status === 'unloading' ? mb.reduce((sum, one) => sum + one, 0) : 0,
+  devices_mb: status === 'loaded' || status === 'unloading' ? [...mb] : [],
   vram_needed_mb: model.claimsMb ?? model.mb,
+  sharing: model.sharing ?? null,
   capabilities: [...(model.capabilities ?? ['text'])],
   limit: { context: model.context ?? 32_768 },
   servable: { ok: true },

@@ -59,8 +59,8 @@ export class LoadedModel implements ModelState, Disposable {
   }
 
   get facts(): LoadedFacts {
-    const { contextMax, kvTokens, nSlots, bytes, parts, hasVision, hiddenSize } = this.model;
-    return { contextMax, kvTokens, nSlots, bytes, parts, hasVision, hiddenSize };
+    const { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, hasVision, hiddenSize } = this.model;
+    return { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, hasVision, hiddenSize };
   }
 
   get chunkMaxBetween(): number {

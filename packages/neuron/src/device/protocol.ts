@@ -50,6 +50,8 @@ export interface LoadedFacts {
   readonly kvTokens: number;
   readonly nSlots: number;
   readonly bytes: number;
+  /** Of each of several devices: see `DeviceModel.memberBytes`. */
+  readonly memberBytes: readonly number[];
   /** Of a spread: see `DeviceModel.parts`. */
   readonly parts: readonly ModelPart[];
   readonly hasVision: boolean;

@@ -83,7 +83,7 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   if (first === undefined) throw new CortexError('internal_error', 'ggml finds no device here');
   const guard = await DeviceGuard.start(config.step_timeout_secs * 1000);
   const devices = await openDevices(served, guard, parts);
-  const measurer = new SizingThread(first, config);
+  const measurer = new SizingThread(first, devices.length, config);
   const groups = openGroup(served, guard, parts);
   const harness = new GgmlHarness({
     devices,

@@ -17,8 +17,8 @@ export const heldBytes = (models: readonly Holder[], index: number | null): numb
       const { device, loaded } = model;
       const parts = loaded.parts.filter(({ member }) => deviceOfPart(model, member) === index);
       if (loaded.parts.length > 0) return sum(parts.map(({ nBytes }) => nBytes));
-      // Devices that share every layer have equal parts of all that counts.
-      return index !== null && device.members.includes(index) ? loaded.bytes / device.members.length : 0;
+      const member = index === null ? -1 : device.members.indexOf(index);
+      return member < 0 ? 0 : (loaded.memberBytes[member] ?? loaded.bytes);
     }),
   );
 

@@ -15,6 +15,14 @@ const measuring = (weightsMb: number): ModelMeasurer => ({
     towerBytes: 0,
     contextMax: 4096,
     compute: [{ tokens: 4096, bytes: 100 * mb }],
+    sharing: {
+      mirroredBytes: 0,
+      towerWeightBytes: 0,
+      towerBytes: 0,
+      imageRowBytes: 0,
+      compute: [{ tokens: 4096, bytes: 100 * mb }],
+      parts: [{ name: 'columns', count: 64, weightBytes: (weightsMb * mb) / 64, kvBytesPerToken: 16, stateBytes: 0 }],
+    },
   }),
   close: async () => undefined,
 });

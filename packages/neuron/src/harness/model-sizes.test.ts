@@ -19,6 +19,7 @@ const needs: MeasuredNeeds = {
     { tokens: 256, bytes: 10 * mb },
     { tokens: 1_000_000, bytes: 90 * mb },
   ],
+  sharing: null,
 };
 
 /** Says the same of every model, once it is let. */
@@ -54,6 +55,19 @@ const errorOf = (work: Promise<unknown>): Promise<unknown> =>
     () => null,
     (error: unknown) => error,
   );
+
+/** The same dealt out in 64 pieces but for 20 MB that each has, and a tower of 30 on the first. */
+const shared: MeasuredNeeds = {
+  ...needs,
+  sharing: {
+    mirroredBytes: 20 * mb,
+    towerWeightBytes: 30 * mb,
+    towerBytes: 0,
+    imageRowBytes: 0,
+    compute: needs.compute,
+    parts: [{ name: 'columns', count: 64, weightBytes: (80 * mb) / 64, kvBytesPerToken: 64, stateBytes: mb / 32 }],
+  },
+};
 
 describe('a model on disk', () => {
   it('is listed with what a conversation on it needs, looked at once', async () => {
@@ -136,23 +150,30 @@ describe('a model on disk', () => {
 
   it('that has settings of its own is measured with them, and needs what each of its devices has to have', async () => {
     const measurer = new FakeMeasurer();
+    measurer.answer = shared;
     setup = await setUp({}, 3, measurer, [{ id: ids.vision, quant: 'q8_0', tensor_parallel: 2 }]);
     const [first, second, third] = setup.devices;
     for (const device of setup.devices) device.freeBytes = 200 * mb;
-    // 129 MB on each of two.
-    expect(await modelOf(ids.vision)).toMatchObject({ vram_needed_mb: 257, servable: { ok: true } });
+    // 31 MB on each of two, 30 on the first, and 98 dealt out.
+    expect(await modelOf(ids.vision)).toMatchObject({
+      vram_needed_mb: 190,
+      sharing: { each_mb: 31, first_mb: 30, parts: [{ name: 'columns', count: 64, mb: 1.53125 }] },
+      servable: { ok: true },
+    });
     expect(measurer.asked).toContain(`${ids.vision} q8_0 over 2`);
     // One may have less than the other.
-    first!.freeBytes = 50 * mb;
+    first!.freeBytes = 65 * mb;
     third!.freeBytes = 60 * mb;
     expect(await modelOf(ids.vision)).toMatchObject({ servable: { ok: true } });
-    first!.freeBytes = 15 * mb;
-    third!.freeBytes = 20 * mb;
+    // The tower and what each has leave nothing for a piece of the rest.
+    first!.freeBytes = 61 * mb;
+    third!.freeBytes = 33 * mb;
+    second!.freeBytes = 34 * mb;
     expect((await modelOf(ids.vision))?.servable).toEqual({
       ok: false,
       reason:
-        'it needs 113 MB (weights 100, KV cache 1, recurrent states 2, computing 10) on each of 2 devices, ' +
-        'device 0 has 15 MB, device 1 has 200 MB, device 2 has 20 MB',
+        'over 2 devices it needs 173 MB (weights 150, KV cache 1, recurrent states 2, computing 20), 30 MB of it on ' +
+        'each whatever its part; device 0 has 61 MB, device 1 has 34 MB, device 2 has 33 MB',
     });
     second!.poison('gone');
     third!.freeBytes = 200 * mb;

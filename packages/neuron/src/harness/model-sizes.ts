@@ -2,16 +2,24 @@
  * What the models on disk need of a device, known before they are loaded. Each state of a model's files is looked at
  * once; what is wrong with its weights is found here too. Nobody who only asks is kept waiting.
  */
-import { CortexError, type GgmlConfig } from '@cortex/core';
+import { CortexError, type GgmlConfig, type Sharing } from '@cortex/core';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cellAlignment, needsFrom, planMemory, type MeasuredNeeds, type MemoryParts } from '../model/memory-plan.ts';
+import {
+  cellAlignment,
+  needsFrom,
+  planMemory,
+  type MeasuredNeeds,
+  type MemoryParts,
+  type SharedNeeds,
+} from '../model/memory-plan.ts';
 import type { WeightType } from '../model/weight-types.ts';
 import type { StoredModel } from '../model-store/model-store.ts';
+import { sharingOf } from './group-estimate.ts';
 import type { ModelSettings } from './model-settings.ts';
 
 export interface ModelMeasurer {
   /**
-   * Where devices share it: of the one that has most of it.
+   * Of one device that has all of it, and of `nDevices` that share it.
    * @throws CortexError `model_load_failed`, `unsupported_parameter` for what a load would refuse.
    */
   measure(dir: string, weightType: WeightType, nDevices: number): Promise<MeasuredNeeds>;
@@ -21,8 +29,8 @@ export interface ModelMeasurer {
 export type KnownSize =
   | {
       readonly kind: 'measured';
-      /** Of each of the devices that share it, of the one that has most. */
       readonly needs: MeasuredNeeds;
+      /** That share it, by the operator's settings. */
       readonly nDevices: number;
       /** Null: any. */
       readonly deviceIndices: readonly number[] | null;
@@ -35,10 +43,15 @@ const expectedTokens = 4096;
 /** A file that could not be read may be readable later, and of the same size. */
 const brokenKeptMs = 30_000;
 
-/** Memory for sequences of this many tokens, or of what model and operator allow if that is less. */
-const partsFor = (measured: MeasuredNeeds, config: GgmlConfig, tokens: number): MemoryParts => {
+/** Sequences of this many tokens, or of what model and operator allow if that is less. */
+const tokensFor = (measured: MeasuredNeeds, config: GgmlConfig, tokens: number) => {
   const contextMax = Math.min(tokens, measured.contextMax, config.context_max ?? Infinity);
-  const kvTokens = config.kv_tokens ?? contextMax;
+  return { contextMax, kvTokens: config.kv_tokens ?? contextMax };
+};
+
+/** Memory for them. */
+const partsFor = (measured: MeasuredNeeds, config: GgmlConfig, tokens: number): MemoryParts => {
+  const { contextMax, kvTokens } = tokensFor(measured, config, tokens);
   const limits = { freeBytes: Infinity, contextMax, kvTokens, nSlots: config.parallel, kvShare: 1 };
   return planMemory(needsFrom(measured), limits).plan.parts;
 };
@@ -50,6 +63,10 @@ export const leastParts = (measured: MeasuredNeeds, config: GgmlConfig): MemoryP
 /** As it is used: with room for a conversation. */
 export const expectedParts = (measured: MeasuredNeeds, config: GgmlConfig): MemoryParts =>
   partsFor(measured, config, expectedTokens);
+
+/** The same of devices that share it. */
+export const expectedSharing = (sharing: SharedNeeds, measured: MeasuredNeeds, config: GgmlConfig): Sharing =>
+  sharingOf(sharing, tokensFor(measured, config, expectedTokens));
 
 const faultsOfModels: ReadonlySet<string> = new Set(['model_load_failed', 'unsupported_parameter', 'invalid_request']);
 
@@ -97,7 +114,7 @@ export class ModelSizes {
     const entry = this.#entries.get(dir);
     if (entry?.bytes === model.bytes && weightType === this.#settings.weightType(model)) {
       await entry.done;
-      if (entry.size?.kind === 'measured' && entry.size.nDevices === 1) return entry.size.needs;
+      if (entry.size?.kind === 'measured') return entry.size.needs;
     }
     try {
       return await this.#measurer.measure(dir, weightType, 1);

@@ -2,13 +2,14 @@
 import type { GgmlConfig, LayerPart, NodeModel } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
-import { kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
+import { addedParts, kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
+import { estimateGroup, sharedMb, type GroupEstimate } from './group-estimate.ts';
 import { deviceOfPart } from './held-memory.ts';
 import type { LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { ModelState } from './model-registry.ts';
 import type { ModelSettings } from './model-settings.ts';
-import { expectedParts, leastParts, type KnownSize } from './model-sizes.ts';
+import { expectedParts, expectedSharing, leastParts, type KnownSize } from './model-sizes.ts';
 import { fitsInLayers, isAccelerator, joined } from './offload-estimate.ts';
 
 export interface NodeModelContext {
@@ -72,29 +73,57 @@ const offloadRooms = (id: string, size: Measured, context: NodeModelContext): re
   return fitsInLayers(parts, rooms) ? rooms : null;
 };
 
-/** The longest context that a load could give it on the devices with the most room, or in layers over all. */
-const affordableContext = (id: string, size: Measured, context: NodeModelContext): number => {
+/** What model and operator allow. */
+const wantedOf = ({ needs }: Measured, { config }: NodeModelContext) => ({
+  contextMax: Math.min(needs.contextMax, config.context_max ?? Infinity),
+  kvTokens: config.kv_tokens ?? null,
+  nSlots: config.parallel,
+});
+
+const kvShareOn = (device: Pick<Device, 'info'> | undefined): number =>
+  kvShareOf(device !== undefined && isAccelerator(device) ? 'device' : 'host');
+
+/** Over the `n` devices with the most room, as a load over so many chooses them; null where it cannot be over so many. */
+const groupOver = (n: number, size: Measured, context: NodeModelContext): GroupEstimate | null => {
+  const { sharing } = size.needs;
+  const roomOf = (device: Device): number => context.roomBytes.get(device) ?? 0;
+  const roomiest = placesOf(size, context)
+    .toSorted((a, b) => roomOf(b) - roomOf(a))
+    .slice(0, n)
+    .toSorted((a, b) => a.info.index - b.info.index);
+  if (sharing === null || roomiest.length < n) return null;
+  return estimateGroup(sharing, { ...wantedOf(size, context), kvShare: kvShareOn(roomiest[0]) }, roomiest.map(roomOf));
+};
+
+/** That a load could give it: on the device with the most room, in layers over all, or shared. */
+const longestContext = (id: string, size: Measured, context: NodeModelContext): number => {
   const { needs, nDevices } = size;
-  const { config, roomBytes } = context;
-  const contextMax = Math.min(needs.contextMax, config.context_max ?? Infinity);
-  const wanted = { contextMax, kvTokens: config.kv_tokens ?? null, nSlots: config.parallel };
+  const wanted = wantedOf(size, context);
+  if (nDevices > 1) return groupOver(nDevices, size, context)?.contextMax ?? wanted.contextMax;
   const rooms = offloadRooms(id, size, context);
   const plans =
     rooms !== null
       ? [joined(needsFrom(needs), wanted, rooms)]
-      : placesOf(size, context).map((device) => {
-          const kvShare = kvShareOf(isAccelerator(device) ? 'device' : 'host');
-          return { needs: needsFrom(needs), limits: { ...wanted, freeBytes: roomBytes.get(device) ?? 0, kvShare } };
-        });
+      : placesOf(size, context).map((device) => ({
+          needs: needsFrom(needs),
+          limits: { ...wanted, freeBytes: context.roomBytes.get(device) ?? 0, kvShare: kvShareOn(device) },
+        }));
   const contexts = plans.map((each) => planMemory(each.needs, each.limits).plan.contextMax);
-  // Of those that share it the one with the least decides.
-  const affordable = contexts.toSorted((a, b) => b - a)[nDevices - 1] ?? contextMax;
+  return contexts.length === 0 ? wanted.contextMax : Math.max(...contexts);
+};
+
+const affordableContext = (id: string, size: Measured, context: NodeModelContext): number => {
+  const { contextMax } = wantedOf(size, context);
+  const affordable = longestContext(id, size, context);
   return affordable >= contextMax ? contextMax : steady(affordable);
 };
 
 const guessedTokens = 4096;
 
-type Placed = Pick<NodeModel, 'devices' | 'vram_used_mb' | 'layers' | 'quant' | 'capabilities' | 'limit'>;
+type Placed = Pick<
+  NodeModel,
+  'devices' | 'devices_mb' | 'vram_used_mb' | 'layers' | 'quant' | 'capabilities' | 'limit'
+>;
 
 /** PyTorch's names of types in ours. */
 const quantOnDisk: Readonly<Record<string, string>> = { float32: 'f32', float16: 'f16', bfloat16: 'bf16' };
@@ -119,34 +148,48 @@ const placed = (model: LoadedModel): Placed => {
     quant: weightType === 'auto' ? quantOf(known) : weightType,
     devices: [...device.members],
     vram_used_mb: layers.length === 0 ? toMb(loaded.bytes) : onDevices.reduce((sum, part) => sum + part.mb, 0),
-    ...(layers.length > 0 && { layers }),
+    ...(layers.length > 0 ? { layers } : { devices_mb: loaded.memberBytes.map(toMb) }),
     capabilities: side.vision === null ? ['text'] : ['text', 'vision'],
     ...limitOf(Math.min(loaded.contextMax, loaded.kvTokens)),
   };
 };
 
+const roomsText = (size: Measured, context: NodeModelContext): string =>
+  placesOf(size, context)
+    .map((device) => `device ${device.info.index} has ${toMb(context.roomBytes.get(device) ?? 0)} MB`)
+    .join(', ');
+
+/** Why those that are to share it could not. */
+const groupShortage = (size: Measured, context: NodeModelContext): string | null => {
+  const { nDevices, needs } = size;
+  if (needs.sharing === null) return null;
+  const group = groupOver(nDevices, size, context);
+  if (group === null)
+    return `${nDevices} devices are to share it, and ${placesOf(size, context).length} are in service`;
+  if (group.fits) return null;
+  const parts = group.memory.map((plan) => plan.parts).reduce(addedParts);
+  const steps = Math.min(...group.memory.map((plan) => plan.parts.compute + plan.parts.tower));
+  const each = needs.sharing.mirroredBytes + steps;
+  return (
+    `over ${nDevices} devices it needs ${toMb(totalBytes(parts))} MB (${partsText(parts)}), ${toMb(each)} MB of it on each ` +
+    `whatever its part; ${roomsText(size, context)}`
+  );
+};
+
 /** Why no devices could ever hold it as they are now. */
 const shortageOf = (id: string, size: Measured, context: NodeModelContext): string | null => {
-  const { needs, nDevices } = size;
-  const { config, roomBytes, settings } = context;
-  const parts = leastParts(needs, config);
+  if (size.nDevices > 1) return groupShortage(size, context);
+  const parts = leastParts(size.needs, context.config);
   const bytes = totalBytes(parts);
-  const places = placesOf(size, context);
-  const free = roomsOf(size, context).toSorted((a, b) => b - a);
-  const steps = parts.compute + parts.tower;
-  // Weights and caches are dealt out by what room there is beside the steps, which are everywhere.
-  const fitsOver = (n: number): boolean =>
-    (free[n - 1] ?? 0) > steps &&
-    free.slice(0, n).reduce((sum, nBytes) => sum + nBytes - steps, 0) >= nDevices * (bytes - steps);
+  const rooms = roomsOf(size, context);
   // Where nothing is said, a load may ask for several.
-  const counts = nDevices > 1 ? [nDevices] : free.map((_, i) => i + 1);
+  const fitsOver = (n: number): boolean => groupOver(n, size, context)?.fits === true;
+  if (rooms.some((room) => room >= bytes) || rooms.some((_, i) => i > 0 && fitsOver(i + 1))) return null;
   const layered = layerRooms(size, context);
   const fitsInLayersHere = layered !== null && fitsInLayers(parts, layered);
-  if (counts.some(fitsOver) || (fitsInLayersHere && settings.mayOffload(id))) return null;
+  if (fitsInLayersHere && context.settings.mayOffload(id)) return null;
   const remedy = fitsInLayersHere ? "; with layer_offload = true some of its layers could be in the host's memory" : '';
-  const rooms = places.map((device) => `device ${device.info.index} has ${toMb(roomBytes.get(device) ?? 0)} MB`);
-  const where = nDevices > 1 ? ` on each of ${nDevices} devices` : '';
-  return `it needs ${toMb(bytes)} MB (${partsText(parts)})${where}, ${rooms.join(', ')}${remedy}`;
+  return `it needs ${toMb(bytes)} MB (${partsText(parts)}), ${roomsText(size, context)}${remedy}`;
 };
 
 const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContext): string | null => {
@@ -167,14 +210,20 @@ const servableOf = (known: KnownModel, state: ModelState, context: NodeModelCont
 };
 
 /** What it takes as it is used; of its files and its configuration as long as no more is known. */
-const neededBytes = ({ bytes, facts }: KnownModel, { size, config }: NodeModelContext): number => {
+const neededMb = ({ bytes, facts }: KnownModel, { size, config }: NodeModelContext): number => {
   if (size?.kind === 'measured') {
-    const { tower, ...shared } = expectedParts(size.needs, config);
-    // The first of those that share it sees for all.
-    return size.nDevices * totalBytes({ ...shared, tower: 0 }) + tower + size.needs.mappedBytes;
+    const { needs, nDevices } = size;
+    if (nDevices > 1 && needs.sharing !== null)
+      return sharedMb(expectedSharing(needs.sharing, needs, config), nDevices);
+    return toMb(totalBytes(expectedParts(needs, config)) + needs.mappedBytes);
   }
-  return bytes + facts.kvBytesPerToken * Math.min(guessedTokens, facts.contextMax ?? Infinity);
+  return toMb(bytes + facts.kvBytesPerToken * Math.min(guessedTokens, facts.contextMax ?? Infinity));
 };
+
+const sharingIn = ({ size, config }: NodeModelContext): Pick<NodeModel, 'sharing'> =>
+  size?.kind !== 'measured' || size.needs.sharing === null
+    ? {}
+    : { sharing: expectedSharing(size.needs.sharing, size.needs, config) };
 
 const stateFields = (state: ModelState, etaSecs: number | null): Pick<NodeModel, 'progress' | 'error'> => {
   switch (state.kind) {
@@ -219,7 +268,8 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
     harness: context.harness,
     status: state.kind,
     ...(state.kind === 'loaded' || state.kind === 'unloading' ? placed(state.model) : onDisk),
-    vram_needed_mb: toMb(neededBytes(known, context)),
+    vram_needed_mb: neededMb(known, context),
+    ...sharingIn(context),
     ...(offload !== null && { layer_offload: { host_mb: Math.floor(context.hostBytes / mb) } }),
     ...placementOf(known, context),
     tool_call: facts.toolCall,

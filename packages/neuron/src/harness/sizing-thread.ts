@@ -21,6 +21,7 @@ const jobMsMax = 60_000;
 
 export class SizingThread implements ModelMeasurer {
   readonly #device: ServedDevice;
+  readonly #nDevicesThere: number;
   readonly #config: GgmlConfig;
   readonly #thread = new JobThread<SizingJob, MeasuredNeeds>({
     url: new URL('./sizing-worker.ts', import.meta.url),
@@ -31,8 +32,9 @@ export class SizingThread implements ModelMeasurer {
   });
 
   /** @param device the one asked about; others are taken to be of its kind. */
-  constructor(device: ServedDevice, config: GgmlConfig) {
+  constructor(device: ServedDevice, nDevicesThere: number, config: GgmlConfig) {
     this.#device = device;
+    this.#nDevicesThere = nDevicesThere;
     this.#config = config;
   }
 
@@ -45,6 +47,7 @@ export class SizingThread implements ModelMeasurer {
       dir,
       weightType,
       nDevices,
+      nDevicesThere: this.#nDevicesThere,
       kvCacheType: config.kv_cache_type,
       nSlots: config.parallel,
       chunkMax: prefillChunk(config, info),

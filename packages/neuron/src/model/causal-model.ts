@@ -40,8 +40,8 @@ export interface CausalModelParts {
   readonly tower: { readonly bufferType: BufferType; readonly backend: Backend };
   /** A group's memory, if image rows must be handed on to it; null where they are read where they are. */
   readonly readers: BufferType | null;
-  /** What it takes of several devices together; null on a single one. */
-  readonly plannedBytes: number | null;
+  /** What it takes of each of several devices; empty on a single one. */
+  readonly memberBytes: readonly number[];
   readonly parts: readonly ModelPart[];
   readonly weights: Weights;
   readonly caches: Caches;
@@ -154,9 +154,13 @@ export class CausalModel implements DeviceModel {
     return this.#parts.parts;
   }
 
+  get memberBytes(): readonly number[] {
+    return this.#parts.memberBytes;
+  }
+
   get bytes(): number {
-    const { weights, caches, plannedBytes } = this.#parts;
-    if (plannedBytes !== null) return plannedBytes;
+    const { weights, caches, memberBytes } = this.#parts;
+    if (memberBytes.length > 0) return memberBytes.reduce((sum, nBytes) => sum + nBytes, 0);
     const compute = this.#runner.nBytes + this.#decodeRunner.nBytes + (this.#encoder?.nBytes ?? 0);
     return weights.nBytes + caches.nBytes + compute + (this.#predictor?.nBytes ?? 0);
   }

@@ -117,7 +117,7 @@ class GgmlHost implements DeviceHost {
       newRunner: () => newRunner(size),
       tower: plan.tower,
       readers: group?.bufferType ?? null,
-      plannedBytes: group === null && spread === null ? null : plannedBytes(plan).reduce((a, b) => a + b, 0),
+      memberBytes: group === null && spread === null ? [] : plannedBytes(plan),
       parts: plan.parts,
       weights,
       caches: this.#caches(options, plan),

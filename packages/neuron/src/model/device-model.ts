@@ -119,6 +119,8 @@ export interface DeviceModel extends Disposable {
   readonly hiddenSize: number;
   /** Device memory in bytes that it holds: weights, caches, compute buffers. */
   readonly bytes: number;
+  /** Of each of several devices that share it or have layers of it, the host last; empty on a single one. */
+  readonly memberBytes: readonly number[];
   /** What each device of a spread has of it; empty otherwise. */
   readonly parts: readonly ModelPart[];
   readonly hasVision: boolean;

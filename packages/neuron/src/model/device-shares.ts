@@ -2,7 +2,8 @@
  * How much of a model each device of a group is to have: alike, for then none waits for another, and other than that
  * as little as it takes to fit, with the longest context. Pure; sizes are bytes.
  */
-import type { MemoryDecision, MemoryLimits } from './memory-plan.ts';
+import { correctShares, evenShares, shareCorrectionsMax } from '@cortex/core';
+import { cellAlignment, type MemoryDecision, type MemoryLimits } from './memory-plan.ts';
 
 type Limits = Omit<MemoryLimits, 'freeBytes'>;
 
@@ -12,11 +13,6 @@ export interface SharedPlan {
   /** Weights that all devices have, and the tower's on the one that has them. */
   readonly mirroredBytes: readonly number[];
 }
-
-/** Whole heads and blocks make a share larger or smaller than it was meant to be: this many times it is corrected. */
-const correctionsMax = 4;
-/** Of all: every device gets something. */
-const leastShare = 1e-3;
 
 const isShort = ({ decisions }: SharedPlan): boolean => decisions.some(({ kind }) => kind === 'short');
 
@@ -38,18 +34,8 @@ const roomsOf = (
     return Math.max(0, room / Math.max(1, parts.weights - mirrored + parts.state + cache));
   });
 
-/** Who has no room for its share gets what it has room for, the others the rest; where nobody has, all are as full. */
-const corrected = (shares: readonly number[], rooms: readonly number[]): number[] => {
-  const sum = shares.reduce((total, share) => total + share, 0);
-  const fitting = shares.map((share, i) => (share / sum) * Math.min(1, rooms[i] ?? 0));
-  const isTight = rooms.map((room) => room < 1);
-  const sumOf = (tight: boolean): number =>
-    fitting.reduce((total, share, i) => (isTight[i] === tight ? total + share : total), 0);
-  const [taken, loose] = [sumOf(true), sumOf(false)];
-  return fitting.map((share, i) =>
-    Math.max(leastShare, isTight[i] === true || loose === 0 ? share : (share * (1 - taken)) / loose),
-  );
-};
+/** Those to make room for, one after the other: the whole context, and where that leaves no way, the shortest. */
+const aimsOf = (limits: Limits): readonly Limits[] => [limits, { ...limits, contextMax: cellAlignment, kvShare: 1 }];
 
 /**
  * The best of alike shares and of some that follow the free memory.
@@ -61,13 +47,17 @@ export const chooseShares = <P extends SharedPlan>(
   limits: Limits,
   plan: (shares: readonly number[]) => P,
 ): P => {
-  let shares: readonly number[] = freeBytes.map(() => 1);
-  let best = plan(shares);
-  let latest = best;
-  for (let i = 0; i < correctionsMax && (isShort(best) || contextOf(best) < limits.contextMax); i++) {
-    shares = corrected(shares, roomsOf(latest, limits, freeBytes));
-    latest = plan(shares);
-    if (isBetter(latest, best)) best = latest;
+  const even = plan(evenShares(freeBytes.length));
+  let best = even;
+  for (const [nTried, aim] of aimsOf(limits).entries()) {
+    if (nTried > 0 && !isShort(best)) break;
+    let shares = evenShares(freeBytes.length);
+    let latest = even;
+    for (let i = 0; i < shareCorrectionsMax && (isShort(best) || contextOf(best) < limits.contextMax); i++) {
+      shares = correctShares(shares, roomsOf(latest, aim, freeBytes), i);
+      latest = plan(shares);
+      if (isBetter(latest, best)) best = latest;
+    }
   }
   return best;
 };

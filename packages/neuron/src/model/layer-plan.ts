@@ -6,6 +6,7 @@
  */
 import { CortexError } from '@cortex/core';
 import {
+  addedParts,
   cellAlignment,
   kvShareOf,
   partsText,
@@ -62,14 +63,6 @@ const sum = <T>(items: readonly T[], of: (item: T) => number): number =>
 
 const noParts: MemoryParts = { weights: 0, kv: 0, state: 0, compute: 0, tower: 0 };
 
-const added = (a: MemoryParts, b: MemoryParts): MemoryParts => ({
-  weights: a.weights + b.weights,
-  kv: a.kv + b.kv,
-  state: a.state + b.state,
-  compute: a.compute + b.compute,
-  tower: a.tower + b.tower,
-});
-
 const partsOfLayer = ({ weights, kvPerToken, state }: LayerSize, { kvTokens }: Tokens): MemoryParts => ({
   ...noParts,
   weights,
@@ -96,14 +89,14 @@ const towerOf = ({ tower: { weights, compute } }: DeviceSizes): MemoryParts => (
 
 /** Results on the way, of a device that has these parts. */
 const computing = (sizes: DeviceSizes, range: PartRange, hasTower: boolean, { contextMax }: Tokens): MemoryParts =>
-  added(
+  addedParts(
     { ...noParts, compute: sizes.computeBytes(contextMax, range) },
     hasTower ? towerOf(sizes) : { ...noParts, tower: sizes.imageRows },
   );
 
 const heldParts = (sizes: DeviceSizes, { first, end }: PartRange, tokens: Tokens): MemoryParts => {
   let held = noParts;
-  for (let i = first; i < end; i++) held = added(held, layerParts(sizes, i, tokens));
+  for (let i = first; i < end; i++) held = addedParts(held, layerParts(sizes, i, tokens));
   return held;
 };
 
@@ -114,7 +107,7 @@ const take = (sizes: DeviceSizes, end: number, hasTower: boolean, tokens: Tokens
   while (first > 0 && isRoomFor(heldParts(sizes, { first: first - 1, end }, tokens))) first -= 1;
   for (; first < end; first++) {
     const range = { first, end };
-    const parts = added(heldParts(sizes, range, tokens), computing(sizes, range, hasTower, tokens));
+    const parts = addedParts(heldParts(sizes, range, tokens), computing(sizes, range, hasTower, tokens));
     if (isRoomFor(parts)) return { first, parts };
   }
   return { first, parts: noParts };
@@ -150,8 +143,8 @@ const deal = (devices: readonly DeviceSizes[], host: DeviceSizes, tokens: Tokens
     [end, hasTower] = [first, false];
   }
   const left = { first: 0, end };
-  const held = added({ ...noParts, weights: host.embedding }, heldParts(host, left, tokens));
-  const parts = added(held, computing(host, left, hasTower, tokens));
+  const held = addedParts({ ...noParts, weights: host.embedding }, heldParts(host, left, tokens));
+  const parts = addedParts(held, computing(host, left, hasTower, tokens));
   const hostFreeBytes = host.freeBytes - nBytesShared;
   const devicesDealt = [...all, dealt(0, end, hasTower, parts)];
   return { devices: devicesDealt, isWhole: totalBytes(parts) <= hostFreeBytes, hostFreeBytes };
@@ -200,7 +193,7 @@ const shortage = (
   sizes: readonly DeviceSizes[],
   { kvTokens }: Tokens,
 ): CortexError => {
-  const parts = devices.reduce((total, { memory }) => added(total, memory.parts), noParts);
+  const parts = devices.reduce((total, { memory }) => addedParts(total, memory.parts), noParts);
   const [needed, hostFree] = [mb(totalBytes(parts)), mbFree(hostFreeBytes)];
   const free = sum(sizes.slice(0, -1), ({ freeBytes }) => mbFree(freeBytes)) + hostFree;
   const places = sizes.map(({ name, freeBytes }, i) => {

@@ -25,21 +25,49 @@ export interface MeasuredNeeds extends Omit<MemoryNeeds, 'computeBytes'> {
   readonly mappedBytes: number;
   /** Tokens of one sequence that the model allows. */
   readonly contextMax: number;
-  /** Intermediate results for some contexts, the shortest first and `contextMax` last. */
-  readonly compute: readonly { readonly tokens: number; readonly bytes: number }[];
+  readonly compute: MeasuredCompute;
+  /** Of devices that share it; null where that is not asked for, or cannot be. */
+  readonly sharing: SharedNeeds | null;
+}
+
+/** Intermediate results for some contexts, the shortest first and the model's own last. */
+export type MeasuredCompute = readonly { readonly tokens: number; readonly bytes: number }[];
+
+/** What several devices need that have parts of every layer. */
+export interface SharedNeeds {
+  /** Weights that each has whole. */
+  readonly mirroredBytes: number;
+  /** The vision tower's weights and intermediate results: of the first alone. */
+  readonly towerWeightBytes: number;
+  readonly towerBytes: number;
+  /** Rows of the largest image, handed on to the others. */
+  readonly imageRowBytes: number;
+  readonly compute: MeasuredCompute;
+  /** The rest is dealt out in whole pieces, of every kind one at least to each device. */
+  readonly parts: readonly SharedPart[];
+}
+
+/** Pieces of one kind, and what each of them takes. */
+export interface SharedPart {
+  readonly name: string;
+  readonly count: number;
+  readonly weightBytes: number;
+  readonly kvBytesPerToken: number;
+  readonly stateBytes: number;
 }
 
 /** Between what was measured in a straight line: graphs do not grow faster than their context. */
+export const computeBytesFrom = (compute: MeasuredCompute, contextMax: number): number => {
+  const above = compute.find(({ tokens }) => tokens >= contextMax) ?? compute.at(-1);
+  const below = compute.findLast(({ tokens }) => tokens < contextMax);
+  if (above === undefined || below === undefined || above === below) return above?.bytes ?? 0;
+  const share = (contextMax - below.tokens) / (above.tokens - below.tokens);
+  return Math.ceil(below.bytes + share * (above.bytes - below.bytes));
+};
+
 export const needsFrom = (measured: MeasuredNeeds): MemoryNeeds => ({
   ...measured,
-  computeBytes: (contextMax) => {
-    const { compute } = measured;
-    const above = compute.find(({ tokens }) => tokens >= contextMax) ?? compute.at(-1);
-    const below = compute.findLast(({ tokens }) => tokens < contextMax);
-    if (above === undefined || below === undefined || above === below) return above?.bytes ?? 0;
-    const share = (contextMax - below.tokens) / (above.tokens - below.tokens);
-    return Math.ceil(below.bytes + share * (above.bytes - below.bytes));
-  },
+  computeBytes: (contextMax) => computeBytesFrom(measured.compute, contextMax),
 });
 
 /** Share of what the rest leaves free that a KV cache may take when the operator names no size. */
@@ -79,6 +107,14 @@ export type MemoryDecision =
 
 export const totalBytes = ({ weights, kv, state, compute, tower }: MemoryParts): number =>
   weights + kv + state + compute + tower;
+
+export const addedParts = (a: MemoryParts, b: MemoryParts): MemoryParts => ({
+  weights: a.weights + b.weights,
+  kv: a.kv + b.kv,
+  state: a.state + b.state,
+  compute: a.compute + b.compute,
+  tower: a.tower + b.tower,
+});
 
 const partsOf = (needs: MemoryNeeds, contextMax: number, kvTokens: number): MemoryParts => ({
   weights: needs.weightBytes,

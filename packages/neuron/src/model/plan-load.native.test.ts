@@ -8,8 +8,11 @@ import { writeCheckpoint } from '../../test/write-checkpoint.ts';
 import { archOf } from '../arch/registry.ts';
 import { openGround } from './compute-ground.ts';
 import { forDrafts } from './device-host.ts';
+import { measureCheckpoint } from './measure-checkpoint.ts';
+import { totalBytes } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { plannedBytes, planLoad, type LoadPlan } from './plan-load.ts';
+import { planSharing } from './shared-needs.ts';
 
 const cpu = openLibrary().devices.find(({ type }) => type === 'cpu');
 if (cpu === undefined) throw new Error('ggml has no CPU');
@@ -33,25 +36,32 @@ describe('a load over devices of unequal memory', () => {
   });
   afterAll(() => rm(dir, { recursive: true }));
 
-  const planned = async (...freeBytes: readonly [number, number]): Promise<LoadPlan> => {
-    const options = {
+  const optionsFor = (kvTokens: number | null, nSlots: number) =>
+    ({
       modelId: 'acme/tiny',
       dir,
       weightType: 'f32',
       kvCacheType: 'f32',
-      contextMax: 1024,
-      kvTokens: 1024,
-      nSlots: 1,
+      contextMax: kvTokens ?? 4096,
+      kvTokens,
+      nSlots,
       chunkMax: 64,
       draftMax: 0,
       patchesMax: 64,
-    } as const;
+    }) as const;
+
+  const plannedWith = async (
+    options: ReturnType<typeof optionsFor>,
+    freeBytes: readonly [number, number],
+  ): Promise<LoadPlan> => {
     using ground = openGround({ index: cpu.index, others: [cpu.index], threads: 1 });
     using checkpoint = await openCheckpoint(dir);
     const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
     const [first, second] = freeBytes;
     return planLoad({ ...ground, devices: [withMemory(first), withMemory(second)] }, checkpoint, arch, options);
   };
+  const planned = (...freeBytes: readonly [number, number]): Promise<LoadPlan> =>
+    plannedWith(optionsFor(1024, 1), freeBytes);
 
   it('gives each as much as it has room for, and says what is short when all is full', async () => {
     const even = await planned(2 ** 40, 2 ** 40);
@@ -68,5 +78,24 @@ describe('a load over devices of unequal memory', () => {
       code: 'insufficient_vram',
       message: expect.stringMatching(/^CPU: \d+ MB are needed \(weights .* MB are free$/) as string,
     });
+  });
+
+  it.each([
+    ['alike ones', 400, 400],
+    ['the first with less', 60, 300],
+    ['the second with less', 300, 40],
+    ['hardly more than it takes', 60, 52],
+  ])('is foreseen, with its context, before it: %s', async (_, first, second) => {
+    const options = optionsFor(null, 2);
+    const rooms = [first * mb, second * mb] as const;
+    const { sharing } = await measureCheckpoint(cpu, { ...options, nDevices: 2 });
+    if (sharing === null) throw new Error('two can share it');
+    const limits = { contextMax: options.contextMax, kvTokens: null, nSlots: options.nSlots, kvShare: 0.25 };
+    const { decisions } = planSharing(sharing, limits, rooms);
+    const { memory } = await plannedWith(options, rooms);
+    const contexts = memory.map(({ contextMax }) => contextMax);
+    expect(decisions.map(({ kind, plan }) => [kind, plan.contextMax])).toEqual(contexts.map((n) => ['fits', n]));
+    for (const [i, { parts }] of memory.entries())
+      expect(totalBytes(parts) / totalBytes(decisions[i]!.plan.parts)).toBeCloseTo(1, 2);
   });
 });

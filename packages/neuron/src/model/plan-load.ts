@@ -2,6 +2,7 @@
  * Everything about a load that is decided before memory is taken: types and places of the weights, how devices share
  * them, and how much of each device's memory they, the caches and the steps take.
  */
+import { evenShares } from '@cortex/core';
 import { sliceShape, type Backend, type BufferType, type Device } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { CachePlace, PlacedCache } from './caches.ts';
@@ -21,7 +22,7 @@ import {
   type MemoryPlan,
 } from './memory-plan.ts';
 import { planSpread } from './plan-spread.ts';
-import { cachesOn, evenShares, planSplits, type GroupSplits } from './split-plan.ts';
+import { cachesOn, planSplits, type GroupSplits } from './split-plan.ts';
 import { planWeights, type WeightPlan } from './weight-plan.ts';
 
 /** Of recurrent states: one for each sequence, and one for drafts. */
@@ -58,7 +59,7 @@ const inGroup = (
   });
 
 /** What device i has of it. */
-export const shareOf = (
+const shareOf = (
   plans: readonly WeightPlan[],
   arch: ArchModel,
   tower: ReadonlySet<string>,
@@ -76,7 +77,8 @@ export const shareOf = (
   nDevices: splits.nDevices,
 });
 
-const nBytesOf = (plans: readonly WeightPlan[]): number =>
+/** Without what buffers add for alignment. */
+export const weightBytesOf = (plans: readonly WeightPlan[]): number =>
   plans.reduce((sum, { spec, type }) => sum + spec.ne.reduce((n, dim) => n * dim, type.blockBytes / type.blockSize), 0);
 
 interface Sharing extends SharedPlan {
@@ -107,7 +109,7 @@ const shareOut = (
     const own = measured(splits);
     const needs = base.map((all, i) => ({ ...all, ...(own[i] === undefined ? {} : measureShare(own[i])) }));
     const mirrored = own.map(({ share }) =>
-      nBytesOf((share?.plans ?? []).filter(({ spec }) => !splits.weights.has(spec.name))),
+      weightBytesOf((share?.plans ?? []).filter(({ spec }) => !splits.weights.has(spec.name))),
     );
     return { splits, decisions: planShared(needs, limits, freeBytes), mirroredBytes: mirrored };
   });

@@ -1,9 +1,10 @@
+import { evenShares } from '@cortex/core';
 import { tensorTypes } from '@cortex/ggml';
 import { describe, expect, it } from 'vitest';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, type GeneratedModel } from '../../test/generated-models.ts';
 import type { ArchModel } from '../arch/arch.ts';
 import { archOf } from '../arch/registry.ts';
-import { cachesOn, evenShares, planSplits, type GroupSplits } from './split-plan.ts';
+import { cachesOn, planSplits, type GroupSplits } from './split-plan.ts';
 
 const { f32, f16, q8_0 } = tensorTypes;
 

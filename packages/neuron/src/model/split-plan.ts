@@ -2,9 +2,10 @@
  * How the devices of a group share a model: every weight and cache that its architecture declares a split for, in whole
  * units and whole blocks of its number type. Decided, or refused with every reason, before anything is allocated.
  */
-import { CortexError } from '@cortex/core';
+import { CortexError, dealPieces, evenShares } from '@cortex/core';
 import { sliceShape, tensorTypes, type TensorSplit, type TensorType } from '@cortex/ggml';
 import type { ArchModel, LayerCache } from '../arch/arch.ts';
+import type { SharedPart } from './memory-plan.ts';
 import type { WeightPlan } from './weight-plan.ts';
 import type { Split, SplitUnit } from './weight-spec.ts';
 
@@ -69,21 +70,8 @@ const grainsOf = (all: readonly Shared[]): ReadonlyMap<string, Grain> => {
 };
 
 /** Units that each device gets, as near to its share as whole blocks allow; null where one would get none. */
-const dealt = ({ unit, nTogether }: Grain, shares: readonly number[]): readonly number[] | null => {
-  const n = unit.count / nTogether;
-  if (!Number.isInteger(n) || n < shares.length) return null;
-  const sum = shares.reduce((total, share) => total + share, 0);
-  const exact = shares.map((share) => (n * share) / sum);
-  const counts = exact.map((share) => Math.max(1, Math.floor(share)));
-  // What is left goes where most is missing, and what was given to those with nothing comes from where least is.
-  const missing = (i: number): number => (exact[i] ?? 0) - (counts[i] ?? 0);
-  for (let left = n - counts.reduce((total, count) => total + count, 0); left !== 0; left -= Math.sign(left)) {
-    const candidates = counts.flatMap((count, i) => (left > 0 || count > 1 ? [i] : []));
-    const chosen = candidates.reduce((best, i) => ((missing(i) - missing(best)) * left > 0 ? i : best));
-    counts[chosen] = (counts[chosen] ?? 0) + Math.sign(left);
-  }
-  return counts.map((count) => count * nTogether);
-};
+const dealt = ({ unit, nTogether }: Grain, shares: readonly number[]): readonly number[] | null =>
+  dealPieces(unit.count / nTogether, shares)?.map((n) => n * nTogether) ?? null;
 
 const whyNot = ({ unit: { name, count }, nTogether, type }: Grain): string => {
   if (type === null) return `there are only ${count} ${name}`;
@@ -92,9 +80,6 @@ const whyNot = ({ unit: { name, count }, nTogether, type }: Grain): string => {
     ? `the ${count} ${name} are only ${n} blocks of ${nTogether} in ${type.name}`
     : `the ${count} ${name} are no whole blocks of ${nTogether} in ${type.name}`;
 };
-
-/** Alike for all. */
-export const evenShares = (nDevices: number): readonly number[] => Array.from({ length: nDevices }, () => 1);
 
 const refusal = (grains: readonly Grain[], nDevices: number): CortexError => {
   const isPossible = (grain: Grain, n: number): boolean => dealt(grain, evenShares(n)) !== null;
@@ -109,7 +94,9 @@ const refusal = (grains: readonly Grain[], nDevices: number): CortexError => {
   );
 };
 
-const cacheTensors = (layer: LayerCache, kvType: TensorType): readonly [Shared, Shared] => {
+type CacheTensors = readonly [Shared, Shared];
+
+const cacheTensors = (layer: LayerCache, kvType: TensorType): CacheTensors => {
   if (layer.kind === 'attention') {
     const keys = { split: layer.split, ne: [layer.rowLength], type: kvType };
     return [keys, keys];
@@ -121,22 +108,33 @@ const cacheTensors = (layer: LayerCache, kvType: TensorType): readonly [Shared, 
   ];
 };
 
+type Planned = Pick<WeightPlan, 'spec' | 'type' | 'place'>;
+
+/** Everything that is shared: weights by name, and the two tensors of each layer's cache. */
+const sharedTensors = (
+  { caches }: Pick<ArchModel, 'caches'>,
+  plans: readonly Planned[],
+  kvType: TensorType,
+): { readonly weights: readonly (Shared & { readonly name: string })[]; readonly layers: readonly CacheTensors[] } => ({
+  weights: plans.flatMap(({ spec, type, place }) =>
+    spec.split === undefined || place.kind === 'shared'
+      ? []
+      : [{ name: spec.name, split: spec.split, ne: spec.ne, type }],
+  ),
+  layers: caches.map((layer) => cacheTensors(layer, kvType)),
+});
+
 /**
  * @param shares of each device, in any measure: each gets as much as it has of all of them, as near as whole units allow.
  * @throws CortexError `unsupported_parameter` naming everything that there is too little of.
  */
 export const planSplits = (
-  { caches }: Pick<ArchModel, 'caches'>,
-  plans: readonly Pick<WeightPlan, 'spec' | 'type' | 'place'>[],
+  arch: Pick<ArchModel, 'caches'>,
+  plans: readonly Planned[],
   kvType: TensorType,
   shares: readonly number[],
 ): GroupSplits => {
-  const weights = plans.flatMap(({ spec, type, place }) =>
-    spec.split === undefined || place.kind === 'shared'
-      ? []
-      : [{ name: spec.name, split: spec.split, ne: spec.ne, type }],
-  );
-  const layers = caches.map((layer) => cacheTensors(layer, kvType));
+  const { weights, layers } = sharedTensors(arch, plans, kvType);
   const grains = grainsOf([...weights, ...layers.flat()]);
   const counts = new Map([...grains].map(([key, grain]) => [key, dealt(grain, shares)]));
   const splitOf = (shared: Shared): TensorSplit => {
@@ -150,6 +148,34 @@ export const planSplits = (
     weights: new Map(weights.map((weight) => [weight.name, splitOf(weight)])),
     caches: layers.map(([first, second]) => ({ first: splitOf(first), second: splitOf(second) })),
   };
+};
+
+const bytesOf = ({ ne, type }: Shared): number => ne.reduce((n, dim) => n * dim, type.blockBytes / type.blockSize);
+
+const sumBytes = (tensors: readonly Shared[]): number => tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+
+/** What is dealt out, by kind: whole blocks of units, with what each takes. A cache counts for one token, a state for one. */
+export const sharedParts = (
+  arch: Pick<ArchModel, 'caches'>,
+  plans: readonly Planned[],
+  kvType: TensorType,
+): readonly SharedPart[] => {
+  const { weights, layers } = sharedTensors(arch, plans, kvType);
+  const cachesOf = (kind: LayerCache['kind']): readonly Shared[] =>
+    layers.flatMap((tensors, i) => (arch.caches[i]?.kind === kind ? tensors : []));
+  const [kv, states] = [cachesOf('attention'), cachesOf('recurrent')];
+  return [...grainsOf([...weights, ...kv, ...states])].map(([key, { unit, nTogether }]) => {
+    const count = unit.count / nTogether;
+    const each = (tensors: readonly Shared[]): number =>
+      sumBytes(tensors.filter(({ split }) => keyOf(split.unit) === key)) / count;
+    return {
+      name: unit.name,
+      count,
+      weightBytes: each(weights),
+      kvBytesPerToken: each(kv),
+      stateBytes: each(states),
+    };
+  });
 };
 
 const lengthOn = (n: number, split: TensorSplit, iDevice: number): number => sliceShape([n], split, iDevice)[0] ?? 0;
