@@ -30,7 +30,7 @@ export const dealPieces = (nPieces: number, shares: readonly number[]): readonly
 };
 
 /** Each correction aims at so much less of the room: whole pieces would often leave all as it was. */
-const margin = 0.015;
+const margin = 0.01;
 
 /**
  * Who has no room for its share gets what it has room for, the others the rest; where nobody has, all are as full.

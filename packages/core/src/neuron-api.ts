@@ -82,6 +82,8 @@ export type ModelActivity = z.infer<typeof modelActivitySchema>;
 export const healthSchema = z.looseObject({
   status: z.string().default('ok'),
   uptime_secs: nonNegative,
+  /** Of the host's memory, for layers that no device has room for. */
+  host_free_mb: nonNegative.nullish(),
   devices: z.array(deviceHealthSchema),
   /** How far the `default_models` of this neuron have come. */
   activation: z.looseObject({
@@ -152,8 +154,14 @@ export const nodeModelSchema = z.looseObject({
   devices_mb: z.array(nonNegative).nullish(),
   /** Loaded with layers of its own on each of several devices and the host: what each has. */
   layers: z.array(layerPartSchema).nullish(),
-  /** No device has room for it, and it would be loaded so: with this much of the host's memory there to take. */
-  layer_offload: z.looseObject({ host_mb: nonNegative }).nullish(),
+  /** No device has room for it: its layers could be on all of them and in so much of the host's memory. */
+  layer_offload: z
+    .looseObject({
+      host_mb: nonNegative,
+      /** False: only where a load asks for it. Default: true. */
+      by_default: z.boolean().nullish(),
+    })
+    .nullish(),
   /** What the weights and one sequence are expected to need before it is loaded. */
   vram_needed_mb: nonNegative.nullish(),
   /** Where the node's operator has it loaded: how many devices share it, and which; absent: any one. */

@@ -28,6 +28,14 @@ describe('models.toml', () => {
     expect(() => read('[[models]]\nid = "a"\n[aliases]\na = "b"\n')).toThrow(/aliases\.a: is the id of a model/);
   });
 
+  it('refuses layers of their own for devices that share every layer', () => {
+    expect(() => read('[[models]]\nid = "a"\nmin_devices = 2\nlayer_offload = true\n')).toThrow(
+      /models\.toml:4: models\[0\]\.layer_offload: devices share every layer/,
+    );
+    const [model] = read('[[models]]\nid = "a"\nmin_devices = 2\nlayer_offload = false\n').models;
+    expect(model?.layer_offload).toBe(false);
+  });
+
   it('names the nearest key for a slip', () => {
     expect(() => read('[[models]]\nid = "a"\nresidency_prio = 1\n')).toThrow(/did you mean residency_priority\?/);
   });

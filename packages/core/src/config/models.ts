@@ -30,6 +30,13 @@ const profileSchema = z.strictObject({
     .optional()
     .describe('Each of those devices must have at least this much memory in all.')
     .meta({ examples: [16_000] }),
+  layer_offload: z
+    .boolean()
+    .optional()
+    .describe(
+      "Whether its layers may be spread over a node's GPUs and the host's memory where no GPU there has room for it: slower, but it runs. Default: as the node is set.",
+    )
+    .meta({ examples: [true] }),
   pinned_on: z
     .array(z.string().min(1))
     .default([])
@@ -95,6 +102,11 @@ export const modelsConfigSchema = z
       .describe('Other names, as "name" = "id". A name may hold * for any text: "claude-*" = "Qwen/Qwen3.5-9B".'),
   })
   .superRefine((config, context) => {
+    for (const [i, { layer_offload: mayOffload, min_devices: nDevices }] of config.models.entries()) {
+      if (mayOffload !== true || nDevices === 1) continue;
+      const message = 'devices share every layer (min_devices) or have layers of their own, not both';
+      context.addIssue({ code: 'custom', path: ['models', i, 'layer_offload'], message });
+    }
     const ids = config.models.map((model) => model.id);
     for (const [i, id] of ids.entries()) {
       if (ids.indexOf(id) === i) continue;

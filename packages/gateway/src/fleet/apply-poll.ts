@@ -46,6 +46,7 @@ const applyDevices = (data: FleetData, node: NodeRecord, { discovery, health }: 
     node.harnesses = discovery.harnesses;
   }
   if (health === null) return;
+  node.hostFreeMb = health.host_free_mb ?? null;
   const known = new Map<number, DeviceInfo | DeviceView>(
     (discovery?.devices ?? node.devices).map((info) => [info.index, info]),
   );
@@ -75,7 +76,9 @@ const applyFacts = (data: FleetData, record: ModelRecord, polled: PolledModel): 
     ? { nDevices: polled.placement.tensor_parallel, devices: polled.placement.devices ?? null }
     : null;
   record.sharing = polled.sharing ?? null;
-  record.offloadHostMb = polled.layer_offload?.host_mb ?? null;
+  record.offload = polled.layer_offload
+    ? { hostMb: polled.layer_offload.host_mb, isDefault: polled.layer_offload.by_default !== false }
+    : null;
   record.capabilities = capabilities;
   record.maySee = capabilities === null || capabilities.includes('vision');
   record.limit = polled.limit ?? profileLimit(profile);

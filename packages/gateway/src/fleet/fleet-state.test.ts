@@ -198,6 +198,17 @@ describe('a request for a model that no node has loaded', () => {
     expect(requestWith({})).toMatchObject({ model_id: 'a', layer_offload: false, devices: [0] });
   });
 
+  it('lets a node that has yet to get the files spread the layers, where models.toml allows it', () => {
+    const tables = profiles({ id: 'a', vram_mb: 1000, layer_offload: true });
+    const state = new FleetState(simConfig([one()], { profiles: tables }), () => 0);
+    const event = polled(1000, 'available', 16_000);
+    state.handle({ ...event, result: { ...event.result, models: [] } }, 1100);
+    const effects = state.handle({ kind: 'acquire', ticket: 1, request: requestFor('a') }, 1200);
+    expect(effects.find((effect) => effect.kind === 'start_load')).toMatchObject({
+      request: { model_id: 'a', devices: [0], layer_offload: true },
+    });
+  });
+
   it('waits for one load however many ask, and all are served by it', () => {
     const fleet = settled([one(), two]);
     const tickets = [1, 2, 3].map(() => fleet.request('a'));

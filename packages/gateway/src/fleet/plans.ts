@@ -101,6 +101,7 @@ const startLoading = (data: FleetData, plan: Plan): void => {
   record.loadingSinceMs = data.nowMs;
   record.error = null;
   const profile = data.profiles.get(modelId);
+  const isUnseen = record.vramNeededMb === null;
   data.emit({
     kind: 'start_load',
     plan: plan.id,
@@ -108,8 +109,8 @@ const startLoading = (data: FleetData, plan: Plan): void => {
     request: {
       model_id: modelId,
       wait: false,
-      // A node that may spread layers does so only where this gateway knows of it.
-      layer_offload: fit.isByLayers,
+      // A node that may spread layers does so only where this gateway knows of it, or cannot know before it has the files.
+      layer_offload: fit.isByLayers || (isUnseen && fit.devices.length === 1 && profile?.layer_offload === true),
       ...(fit.isByLayers ? {} : { devices: [...fit.devices] }),
       ...(profile === undefined ? {} : { harness: profile.harness }),
       ...(profile?.quant === undefined ? {} : { quant: profile.quant }),

@@ -8,7 +8,7 @@ import type {
   QueueSnapshot,
 } from '@cortex/core';
 import { isKnownModel, listModels } from '../routing/catalogue.ts';
-import { freeMb } from '../routing/memory.ts';
+import { freeMb, isServable } from '../routing/memory.ts';
 import { isPinned } from '../routing/residency.ts';
 import type { DeviceView } from '../routing/topology.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
@@ -54,7 +54,7 @@ const modelSnapshot = (data: Readonly<FleetData>, record: ModelRecord, nowMs: nu
       ? null
       : { fraction: record.progress.fraction, phase: record.progress.phase, eta_secs: record.progress.etaSecs },
   reason:
-    (record.servable ? null : record.servableReason) ??
+    (isServable(data.profiles.get(record.id), record) ? null : record.servableReason) ??
     record.error ??
     data.book.coolDown(record.id, record.node.name, nowMs)?.error.message ??
     null,

@@ -103,7 +103,7 @@ describe('the catalogue', () => {
     const listed = (facts: object) =>
       listNames(topologyOf([nodeView('one', { models: { m: { ...m, ...facts } } })], []));
     expect(listed({})).toEqual([]);
-    expect(listed({ offloadHostMb: 60_000 })).toEqual(['m']);
+    expect(listed({ offload: { hostMb: 60_000, isDefault: true } })).toEqual(['m']);
   });
 
   it('names only the nodes that may load it, and where it is loaded whatever is said of those', () => {

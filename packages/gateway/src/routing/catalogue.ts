@@ -3,7 +3,7 @@
  * on the node, and devices, memory and `pinned_on` allow it), and the aliases of those. Nothing here asks a node anything.
  */
 import type { CatalogueModel, Limit, ModelProfile, ModelState } from '@cortex/core';
-import { neverFits, spreadOf } from './memory.ts';
+import { isServable, neverFits, spreadOn } from './memory.ts';
 import { resolveModel } from './resolve-model.ts';
 import type { ModelOnNode, NodeView, Topology } from './topology.ts';
 
@@ -19,9 +19,8 @@ const isFeasible = (node: NodeView, profile: ModelProfile | undefined, entry: Mo
   const pinnedOn = profile?.pinned_on ?? [];
   if (pinnedOn.length > 0 && !pinnedOn.includes(node.name)) return false;
   const isAble = entry === undefined ? profile && node.harnesses.includes(profile.harness) : !entry.poisoned;
-  return (
-    isAble === true && neverFits(node, spreadOf(profile, entry), entry?.vramNeededMb ?? profile?.vram_mb ?? 0) === null
-  );
+  const needMb = entry?.vramNeededMb ?? profile?.vram_mb ?? 0;
+  return isAble === true && neverFits(node, spreadOn(node, profile, entry, needMb), needMb) === null;
 };
 
 const rank: Record<ModelState, number> = { loaded: 0, loading: 1, available: 2 };
@@ -32,7 +31,7 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /** It is loaded there, on its way, or may be loaded, and is reached through none of those who ask. */
 const counts = (entry: ModelOnNode, profile: ModelProfile | undefined, asking: ReadonlySet<string>): boolean =>
   entry.node.reach === 'up' &&
-  entry.servable &&
+  isServable(profile, entry) &&
   !entry.via.some((gateway) => asking.has(gateway)) &&
   (stateOf(entry) !== 'available' || entry.cold !== null || isFeasible(entry.node, profile, entry));
 

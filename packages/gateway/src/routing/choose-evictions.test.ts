@@ -9,7 +9,7 @@ import {
   type EvictionStrategy,
   type Incoming,
 } from './choose-evictions.ts';
-import { fitDevices, freeFor, heldMb, spreadOf, type Spread } from './memory.ts';
+import { fitDevices, freeFor, heldMb, spreadOn, type Spread } from './memory.ts';
 import type { ModelOnNode, NodeView } from './topology.ts';
 
 const nowMs = 100_000;
@@ -25,7 +25,7 @@ const context = (strategy: EvictionStrategy = 'lru', tables: readonly object[] =
   };
 };
 
-const spread = spreadOf(undefined, undefined);
+const spread = spreadOn(nodeView('n'), undefined, undefined, 0);
 const sharing = { each_mb: 500, first_mb: 700, parts: [{ name: 'columns', count: 64, mb: 90 }] };
 const incoming = (needMb: number, waitMs = 0): Incoming => ({ profile: undefined, spread, needMb, waitMs });
 

@@ -27,8 +27,51 @@ export interface Spread {
   readonly hostMb: number | null;
 }
 
+/** The node may load it, or may if it is told that layers can be spread. */
+export const isServable = (profile: ModelProfile | undefined, entry: ModelOnNode): boolean =>
+  entry.servable || (profile?.layer_offload === true && entry.offload !== null);
+
+const sumHeldMb = (node: NodeView): number => {
+  let mb = 0;
+  for (const model of node.models.values()) mb += heldMb(model, null);
+  return mb;
+};
+
+/**
+ * Memory of the host for layers of a model that no device there holds, even without all others; null where layers are not
+ * spread. By the node's word, if it has the files.
+ */
+const offloadHostMb = (
+  node: NodeView,
+  profile: ModelProfile | undefined,
+  entry: ModelOnNode | undefined,
+  needMb: number,
+): number | null => {
+  const mayOffload = profile?.layer_offload;
+  if (entry !== undefined) {
+    const { offload } = entry;
+    return offload !== null && (mayOffload ?? offload.isDefault) ? offload.hostMb : null;
+  }
+  if (mayOffload !== true || node.hostFreeMb === null) return null;
+  const whole = wholeSpread(profile, entry);
+  if (deviceGroups(node, whole)[0]?.[0]?.backend === 'cpu') return null;
+  const isHeld = fitDevices(node, whole, needMb, (device) => device?.totalMb ?? 0) !== null;
+  return isHeld ? null : node.hostFreeMb + sumHeldMb(node);
+};
+
 /** As `models.toml` has it; what that leaves at one device, as the node's own operator has it. */
-export const spreadOf = (profile: ModelProfile | undefined, entry: ModelOnNode | undefined): Spread => {
+export const spreadOn = (
+  node: NodeView,
+  profile: ModelProfile | undefined,
+  entry: ModelOnNode | undefined,
+  needMb: number,
+): Spread => {
+  const whole = wholeSpread(profile, entry);
+  return whole.nDevices > 1 ? whole : { ...whole, hostMb: offloadHostMb(node, profile, entry, needMb) };
+};
+
+/** With nothing in the host's memory. */
+const wholeSpread = (profile: ModelProfile | undefined, entry: ModelOnNode | undefined): Spread => {
   const nDevices = profile?.min_devices ?? 1;
   const deviceMbMin = profile?.min_device_vram_mb ?? 0;
   const placement = nDevices > 1 ? null : (entry?.placement ?? null);
@@ -38,7 +81,7 @@ export const spreadOf = (profile: ModelProfile | undefined, entry: ModelOnNode |
     ...shared,
     deviceMbMin,
     sharing: isShared ? (entry?.sharing ?? null) : null,
-    hostMb: isShared ? null : (entry?.offloadHostMb ?? null),
+    hostMb: null,
   };
 };
 
@@ -70,9 +113,7 @@ export const freeFor =
   (node: NodeView, { hostMb }: Spread) =>
   (device: DeviceView | null): number => {
     if (device !== null) return freeMb(node, device);
-    let free = hostMb ?? 0;
-    for (const model of node.models.values()) free -= heldMb(model, null);
-    return free;
+    return (hostMb ?? 0) - sumHeldMb(node);
   };
 
 export const residentsOn = (node: NodeView, device: number): number => {

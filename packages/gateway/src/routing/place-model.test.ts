@@ -143,7 +143,10 @@ describe('a model is placed', () => {
 
   it('in layers over all devices and the host where a node says that only so, but rather where it is whole', () => {
     const m = { ...onDisk.m, vramNeededMb: 30_000 };
-    const layered = { devices: [16_000, 14_000], models: { m: { ...m, offloadHostMb: 20_000 } } };
+    const layered = {
+      devices: [16_000, 14_000],
+      models: { m: { ...m, offload: { hostMb: 20_000, isDefault: true } } },
+    };
     expect(decided([nodeView('n', layered)])).toBe('place n [0 1]');
     expect(reasons([nodeView('n', layered)])).toEqual([
       "place: no device holds 30000 MB: layers on device 0, 1 and in the host's memory",
@@ -151,15 +154,54 @@ describe('a model is placed', () => {
     const busy = { vramUsedMb: 40_000, leases: 0 };
     const whole = nodeView('whole', { devices: [{ totalMb: 48_000, freeMb: 8000 }], models: { m, x: busy } });
     expect(decided([nodeView('n', layered), whole])).toBe('place whole [0] evicting x');
-    expect(reasons([nodeView('small', { ...layered, models: { m: { ...m, offloadHostMb: 0 } } })])).toEqual([
-      "place: no device holds 30000 MB: layers on device 0, 1 and in the host's memory",
-    ]);
-    const short = { ...layered, devices: [16_000], models: { m: { ...m, offloadHostMb: 10_000 } } };
+    expect(
+      reasons([nodeView('small', { ...layered, models: { m: { ...m, offload: { hostMb: 0, isDefault: true } } } })]),
+    ).toEqual(["place: no device holds 30000 MB: layers on device 0, 1 and in the host's memory"]);
+    const short = {
+      ...layered,
+      devices: [16_000],
+      models: { m: { ...m, offload: { hostMb: 10_000, isDefault: true } } },
+    };
     expect(reasons([nodeView('short', short)])).toEqual(['never: no device with 30000 MB']);
   });
 
+  it('in layers where its profile allows that, though the node would not by itself, and never where it forbids it', () => {
+    const m = { ...onDisk.m, vramNeededMb: 30_000, servable: false, servableReason: 'it needs 30000 MB' };
+    const node = nodeView('n', {
+      devices: [16_000, 14_000],
+      models: { m: { ...m, offload: { hostMb: 20_000, isDefault: false } } },
+    });
+    expect(reasons([node])).toEqual(['never: not servable: it needs 30000 MB']);
+    expect(decided([node], { tables: [{ id: 'm', layer_offload: true }] })).toBe('place n [0 1]');
+    const ready = nodeView('n', {
+      models: { m: { ...m, servable: true, offload: { hostMb: 20_000, isDefault: true } } },
+    });
+    expect(reasons([ready], { tables: [{ id: 'm', layer_offload: false }] })).toEqual([
+      'never: no device with 30000 MB',
+    ]);
+  });
+
+  it('in layers on a node without its files, by the memory of its host, but rather where a device holds it', () => {
+    const table = { tables: [{ id: 'm', vram_mb: 30_000, layer_offload: true }] };
+    const small = nodeView('small', { devices: [16_000], hostFreeMb: 20_000 });
+    expect(decided([small])).toBe('refuse model_not_found');
+    expect(reasons([small], table)).toEqual([
+      "place: no device holds 30000 MB: layers on device 0 and in the host's memory",
+    ]);
+    const large = nodeView('large', {
+      devices: [{ totalMb: 48_000, freeMb: 8000 }],
+      models: { x: { vramUsedMb: 40_000 } },
+    });
+    expect(decided([small, large], table)).toBe('place large [0] evicting x');
+    const taken = nodeView('taken', { devices: [16_000], hostFreeMb: 10_000 });
+    expect(reasons([taken], table)).toEqual(['never: no device with 30000 MB']);
+    const silent = nodeView('silent', { devices: [16_000] });
+    const cpu = nodeView('cpu', { devices: [{ totalMb: 16_000, backend: 'cpu' }], hostFreeMb: 90_000 });
+    expect(reasons([silent, cpu], table)).toEqual(['never: no device with 30000 MB', 'never: no device with 30000 MB']);
+  });
+
   it('in the place of another model whose layers have the memory of the host', () => {
-    const m = { ...onDisk.m, vramNeededMb: 30_000, offloadHostMb: 20_000 };
+    const m = { ...onDisk.m, vramNeededMb: 30_000, offload: { hostMb: 20_000, isDefault: true } };
     const part = { name: 'x', layers: 9 };
     const layers = [
       { ...part, device: 0, mb: 1000 },

@@ -13,7 +13,7 @@ import {
   type Incoming,
 } from './choose-evictions.ts';
 import { circuitAllows } from './circuit.ts';
-import { fitDevices, freeFor, freeMb, neverFits, residentsOn, spreadOf, type Fit } from './memory.ts';
+import { fitDevices, freeFor, freeMb, isServable, neverFits, residentsOn, spreadOn, type Fit } from './memory.ts';
 import { residencyClass } from './residency.ts';
 import type { CoolDown, ModelOnNode, NodeView } from './topology.ts';
 
@@ -80,7 +80,7 @@ const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: Place
     if (node.reach === 'up' && !node.harnesses.includes(profile.harness)) return never(`no harness ${profile.harness}`);
     return null;
   }
-  if (!entry.servable) return never(`not servable: ${entry.servableReason ?? 'no reason given'}`);
+  if (!isServable(profile, entry)) return never(`not servable: ${entry.servableReason ?? 'no reason given'}`);
   if (input.needsVision && !entry.maySee) return never('no vision');
   if (input.tokensMin > entry.contextMax) return never(`context ${entry.contextMax} < ${input.tokensMin}`);
   return null;
@@ -155,7 +155,7 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
     return { kind: 'cooling', node, reason, coolDown };
   }
   if (input.isDoubted(node.name)) return { kind: 'later', node, reason: 'refused it for memory, is being looked at' };
-  const spread = spreadOf(input.profile, entry);
+  const spread = spreadOn(node, input.profile, entry, needMb);
   const tooSmall = neverFits(node, spread, needMb);
   if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
   const fit = fitDevices(node, spread, needMb, freeFor(node, spread));

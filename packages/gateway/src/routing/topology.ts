@@ -52,8 +52,8 @@ export interface ModelOnNode {
   readonly placement: { readonly nDevices: number; readonly devices: readonly number[] | null } | null;
   /** What devices there take that share it; null where they cannot, or nothing is known of it. */
   readonly sharing: Sharing | null;
-  /** No device there has room for it, and its layers would be on all and in this much of the host's memory; null: not so. */
-  readonly offloadHostMb: number | null;
+  /** No device there has room for it: its layers could be on all, and in so much of the host's memory. Null: not so. */
+  readonly offload: { readonly hostMb: number; readonly isDefault: boolean } | null;
   /** Verbatim from the node; null when it does not say (other engines). */
   readonly capabilities: readonly string[] | null;
   /** False only where the node says what it can and vision is not among it. */
@@ -108,6 +108,8 @@ export interface NodeView {
   readonly polledMs: number;
   readonly freedMs: number;
   readonly devices: readonly DeviceView[];
+  /** Of the host's memory; null where the node does not say. */
+  readonly hostFreeMb: number | null;
   readonly models: ReadonlyMap<string, ModelOnNode>;
   readonly reservations: readonly Reservation[];
 }

@@ -64,13 +64,14 @@ describe('a model that no device has room for', () => {
     expect(setup.groups).toEqual([]);
     // Shared by both it would fit: that too is a way.
     expect(await shown()).toMatchObject({ servable: { ok: true } });
-    expect(await shown()).not.toHaveProperty('layer_offload');
+    expect(await shown()).toMatchObject({ layer_offload: { host_mb: 4000, by_default: false } });
   });
 
   it('has no such remedy where not even all together have the room', async () => {
     await start({}, 9000);
     expect(await errorOf(load())).toMatchObject({ message: expect.not.stringContaining('layer_offload') as string });
     expect((await shown())?.servable.reason).not.toContain('layer_offload');
+    expect(await shown()).not.toHaveProperty('layer_offload');
   });
 
   it('is told of as one that could be, where neither one device nor two that share it have the room', async () => {
@@ -86,7 +87,7 @@ describe('a model that no device has room for', () => {
     expect(await shown()).toMatchObject({
       status: 'available',
       servable: { ok: true },
-      layer_offload: { host_mb: 4000 },
+      layer_offload: { host_mb: 4000, by_default: true },
     });
     expect(await errorOf(load({ layer_offload: false }))).toMatchObject({ code: 'insufficient_vram' });
     await load();

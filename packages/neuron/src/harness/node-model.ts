@@ -65,9 +65,9 @@ const layerRooms = (size: Measured, context: NodeModelContext): readonly number[
   return isSpread ? [...rooms, context.hostBytes] : null;
 };
 
-/** The same of a model that can be loaded here in no other way, and may. */
-const offloadRooms = (id: string, size: Measured, context: NodeModelContext): readonly number[] | null => {
-  const rooms = context.settings.mayOffload(id) ? layerRooms(size, context) : null;
+/** The same of a model that no device has room for. */
+const offloadRooms = (size: Measured, context: NodeModelContext): readonly number[] | null => {
+  const rooms = layerRooms(size, context);
   const parts = leastParts(size.needs, context.config);
   if (rooms === null || roomsOf(size, context).some((room) => room >= totalBytes(parts))) return null;
   return fitsInLayers(parts, rooms) ? rooms : null;
@@ -100,7 +100,7 @@ const longestContext = (id: string, size: Measured, context: NodeModelContext): 
   const { needs, nDevices } = size;
   const wanted = wantedOf(size, context);
   if (nDevices > 1) return groupOver(nDevices, size, context)?.contextMax ?? wanted.contextMax;
-  const rooms = offloadRooms(id, size, context);
+  const rooms = context.settings.mayOffload(id) ? offloadRooms(size, context) : null;
   const plans =
     rooms !== null
       ? [joined(needsFrom(needs), wanted, rooms)]
@@ -255,7 +255,8 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
   const { facts } = known;
   const isOnDisk = state.kind === 'available' || state.kind === 'failed';
   const { size } = context;
-  const offload = isOnDisk && size?.kind === 'measured' ? offloadRooms(known.id, size, context) : null;
+  const offload = isOnDisk && size?.kind === 'measured' ? offloadRooms(size, context) : null;
+  const mayOffload = context.settings.mayOffload(known.id);
   const onDisk: Placed = {
     quant: quantOf(known),
     devices: [],
@@ -270,7 +271,9 @@ export const nodeModelOf = (known: KnownModel, state: ModelState, context: NodeM
     ...(state.kind === 'loaded' || state.kind === 'unloading' ? placed(state.model) : onDisk),
     vram_needed_mb: neededMb(known, context),
     ...sharingIn(context),
-    ...(offload !== null && { layer_offload: { host_mb: Math.floor(context.hostBytes / mb) } }),
+    ...(offload !== null && {
+      layer_offload: { host_mb: Math.floor(context.hostBytes / mb), by_default: mayOffload },
+    }),
     ...placementOf(known, context),
     tool_call: facts.toolCall,
     reasoning: facts.reasoning,

@@ -59,7 +59,7 @@ const measureSharing = (measuring: Measuring, nDevices: number): SharedNeeds => 
   const splits = planSplits(arch, plans, kvType, evenShares(nDevices));
   const tower = new Set(towerSpecs.map(({ name }) => name));
   const needsOf = (hasTower: boolean) =>
-    measureNeeds({ ...model, share: { isHandedOn: false, plans: [], caches: [], hasTower, nDevices } });
+    measureNeeds({ ...model, share: { plans: [], caches: [], hasTower, nDevices } });
   const first = needsOf(true);
   const ofTower = ({ spec: { name } }: WeightPlan): boolean => tower.has(name);
   const isMirrored = (plan: WeightPlan): boolean =>

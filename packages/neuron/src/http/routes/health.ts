@@ -1,4 +1,5 @@
 /** `GET /health`: how the devices, the models and the start-up are doing. Always 200 while the process lives. */
+import { freemem } from 'node:os';
 import type { DeviceHealth, Health } from '@cortex/core';
 import type { Route } from '../context.ts';
 
@@ -15,6 +16,7 @@ export const healthRoute: Route = {
     const devices = await context.deviceHealth();
     return {
       status: healthStatus(context.calls.draining, devices),
+      host_free_mb: Math.floor(freemem() / 2 ** 20),
       uptime_secs: Math.floor((Date.now() - context.startedAt.getTime()) / 1000),
       devices: [...devices],
       activation: context.activation(),
