@@ -40,12 +40,6 @@ const limitOf = (context: number | null): Pick<NodeModel, 'limit'> => {
 const least = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? (a ?? b) : Math.min(a, b);
 
-/** To three binary digits: what is free changes with every look, and may be a little less at the load. */
-const steady = (tokens: number): number => {
-  const step = 2 ** Math.max(0, Math.floor(Math.log2(tokens)) - 3);
-  return Math.floor(tokens / step) * step;
-};
-
 type Measured = Extract<KnownSize, { kind: 'measured' }>;
 
 /** Working devices that it may be on. */
@@ -58,7 +52,7 @@ const placesOf = ({ deviceIndices }: Measured, { devices }: NodeModelContext): r
 const roomsOf = (size: Measured, context: NodeModelContext): readonly number[] =>
   placesOf(size, context).map((device) => context.roomBytes.get(device) ?? 0);
 
-/** Of the devices that may have layers of it, and the host; null where layers are not spread. */
+/** Rooms of the devices that may have layers of it, and last the host's; null where layers are not spread. */
 const layerRooms = (size: Measured, context: NodeModelContext): readonly number[] | null => {
   const rooms = roomsOf(size, context);
   const isSpread = size.nDevices === 1 && rooms.length > 0 && context.devices.some(isAccelerator);
@@ -95,27 +89,21 @@ const groupOver = (n: number, size: Measured, context: NodeModelContext): GroupE
   return estimateGroup(sharing, { ...wantedOf(size, context), kvShare: kvShareOn(roomiest[0]) }, roomiest.map(roomOf));
 };
 
-/** That a load could give it: on the device with the most room, in layers over all, or shared. */
-const longestContext = (id: string, size: Measured, context: NodeModelContext): number => {
+/** The longest that a load could give it: on the device with the most room, in layers over all, or shared. */
+const affordableContext = (id: string, size: Measured, context: NodeModelContext): number => {
   const { needs, nDevices } = size;
   const wanted = wantedOf(size, context);
   if (nDevices > 1) return groupOver(nDevices, size, context)?.contextMax ?? wanted.contextMax;
   const rooms = context.settings.mayOffload(id) ? offloadRooms(size, context) : null;
-  const plans =
-    rooms !== null
-      ? [joined(needsFrom(needs), wanted, rooms)]
-      : placesOf(size, context).map((device) => ({
-          needs: needsFrom(needs),
-          limits: { ...wanted, freeBytes: context.roomBytes.get(device) ?? 0, kvShare: kvShareOn(device) },
-        }));
-  const contexts = plans.map((each) => planMemory(each.needs, each.limits).plan.contextMax);
+  if (rooms !== null) {
+    const all = joined(needsFrom(needs), wanted, rooms);
+    return planMemory(all.needs, all.limits).plan.contextMax;
+  }
+  const contexts = placesOf(size, context).map((device) => {
+    const limits = { ...wanted, freeBytes: context.roomBytes.get(device) ?? 0, kvShare: kvShareOn(device) };
+    return planMemory(needsFrom(needs), limits).plan.contextMax;
+  });
   return contexts.length === 0 ? wanted.contextMax : Math.max(...contexts);
-};
-
-const affordableContext = (id: string, size: Measured, context: NodeModelContext): number => {
-  const { contextMax } = wantedOf(size, context);
-  const affordable = longestContext(id, size, context);
-  return affordable >= contextMax ? contextMax : steady(affordable);
 };
 
 const guessedTokens = 4096;

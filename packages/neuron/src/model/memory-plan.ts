@@ -144,10 +144,25 @@ const affordableContext = (needs: MemoryNeeds, limits: MemoryLimits): number => 
   return context;
 };
 
+/**
+ * To three binary digits: what is free changes with every look, and a context that was told of before a load shall be the
+ * one that it is given.
+ */
+const steady = (tokens: number): number => {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2(tokens)) - 3);
+  return Math.floor(tokens / step) * step;
+};
+
+/** The whole one where there is room for it. */
+const steadyContext = (needs: MemoryNeeds, limits: MemoryLimits): number => {
+  const context = affordableContext(needs, limits);
+  return context >= limits.contextMax ? context : steady(context);
+};
+
 export const planMemory = (needs: MemoryNeeds, limits: MemoryLimits): MemoryDecision => {
   const context =
     limits.kvTokens === null
-      ? affordableContext(needs, limits)
+      ? steadyContext(needs, limits)
       : roundUp(Math.max(1, Math.min(limits.contextMax, limits.kvTokens)), cellAlignment);
   const wanted =
     limits.kvTokens ?? Math.min(limits.contextMax * limits.nSlots, affordableTokens(needs, limits, context));

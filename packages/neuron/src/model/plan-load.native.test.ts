@@ -9,7 +9,7 @@ import { archOf } from '../arch/registry.ts';
 import { openGround } from './compute-ground.ts';
 import { forDrafts } from './device-host.ts';
 import { measureCheckpoint } from './measure-checkpoint.ts';
-import { totalBytes } from './memory-plan.ts';
+import { needsFrom, planMemory, totalBytes } from './memory-plan.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
 import { plannedBytes, planLoad, type LoadPlan } from './plan-load.ts';
 import { planSharing } from './shared-needs.ts';
@@ -97,5 +97,18 @@ describe('a load over devices of unequal memory', () => {
     expect(decisions.map(({ kind, plan }) => [kind, plan.contextMax])).toEqual(contexts.map((n) => ['fits', n]));
     for (const [i, { parts }] of memory.entries())
       expect(totalBytes(parts) / totalBytes(decisions[i]!.plan.parts)).toBeCloseTo(1, 2);
+  });
+
+  it.each([400, 90])('is foreseen on one device of %i MB, with its context', async (free) => {
+    const options = optionsFor(null, 2);
+    using ground = openGround({ index: cpu.index, threads: 1 });
+    using checkpoint = await openCheckpoint(dir);
+    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
+    const { memory } = planLoad({ ...ground, devices: [withMemory(free * mb)] }, checkpoint, arch, options);
+    const limits = { contextMax: options.contextMax, kvTokens: null, nSlots: options.nSlots, kvShare: 0.25 };
+    const measured = await measureCheckpoint(cpu, options);
+    const { plan } = planMemory(needsFrom(measured), { ...limits, freeBytes: free * mb });
+    expect(plan.contextMax).toBe(memory[0].contextMax);
+    expect(plan.contextMax < options.contextMax).toBe(free === 90);
   });
 });
