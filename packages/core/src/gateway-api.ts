@@ -3,7 +3,7 @@
  * writes values of these types; whoever reads them trusts the gateway.
  */
 import type { ModelProfile } from './config/models.ts';
-import type { LayerPart, Limit } from './neuron-api.ts';
+import type { BrokenGroup, LayerPart, Limit } from './neuron-api.ts';
 
 export type ModelState = 'loaded' | 'loading' | 'available';
 
@@ -89,6 +89,8 @@ export interface NodeSnapshot {
   readonly cycles: number;
   readonly defrag_due: boolean;
   readonly devices: readonly DeviceSnapshot[];
+  /** Devices that cannot be used together until the node is restarted; each goes on by itself. */
+  readonly broken_groups: readonly Pick<BrokenGroup, 'devices' | 'by_layers' | 'reason'>[];
   readonly models: readonly NodeModelSnapshot[];
 }
 

@@ -4,7 +4,15 @@
  */
 import type { ChatRequest, FinishReason, TokenLogprob, Usage } from './openai/chat.ts';
 import type { CompletionRequest, EmbeddingsRequest, TokenizeRequest, TokenizeResponse } from './openai/completions.ts';
-import type { DeviceHealth, DeviceInfo, LoadRequest, ModelActivity, NodeModel, UnloadRequest } from './neuron-api.ts';
+import type {
+  BrokenGroup,
+  DeviceHealth,
+  DeviceInfo,
+  LoadRequest,
+  ModelActivity,
+  NodeModel,
+  UnloadRequest,
+} from './neuron-api.ts';
 
 interface CountedTokens {
   /** Tokens of this choice sampled up to here, where the engine counts them. */
@@ -63,6 +71,7 @@ export interface Harness {
   models(): Promise<readonly NodeModel[]>;
   activity(): readonly ModelActivity[];
   deviceHealth(): Promise<readonly DeviceHealth[]>;
+  brokenGroups(): readonly BrokenGroup[];
 
   /** Single flight per model: however many ask, one load. Resolves when it is loaded; throws what failed. */
   load(request: LoadRequest): Promise<void>;

@@ -64,6 +64,16 @@ export const deviceHealthSchema = z.looseObject({
 });
 export type DeviceHealth = z.infer<typeof deviceHealthSchema>;
 
+/** Devices that can be used together no more until the neuron is restarted: native code is stuck with all of them. */
+export const brokenGroupSchema = z.looseObject({
+  devices: z.array(z.int().nonnegative()),
+  /** With layers of their own on each and the host; otherwise with parts of every layer. */
+  by_layers: z.boolean(),
+  /** What happened, as the native library or the watchdog said. */
+  reason: z.string(),
+});
+export type BrokenGroup = z.infer<typeof brokenGroupSchema>;
+
 export const modelActivitySchema = z.looseObject({
   id: z.string(),
   in_flight: z.int().nonnegative(),
@@ -85,6 +95,8 @@ export const healthSchema = z.looseObject({
   /** Of the host's memory, for layers that no device has room for. */
   host_free_mb: nonNegative.nullish(),
   devices: z.array(deviceHealthSchema),
+  /** Each of their devices goes on by itself, if it is not `poisoned` too. */
+  broken_groups: z.array(brokenGroupSchema).nullish(),
   /** How far the `default_models` of this neuron have come. */
   activation: z.looseObject({
     state: z.enum(['idle', 'loading', 'ready', 'failed']),

@@ -191,6 +191,7 @@ const snapshot: FleetSnapshot = {
       in_flight: 2,
       cycles: 0,
       defrag_due: false,
+      broken_groups: [],
       devices: [
         {
           index: 0,

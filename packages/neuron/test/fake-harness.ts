@@ -9,6 +9,7 @@ import type {
   ChatRequest,
   CompletionEvent,
   CompletionRequest,
+  BrokenGroup,
   DeviceHealth,
   DeviceInfo,
   EmbeddingsRequest,
@@ -102,6 +103,10 @@ export class FakeHarness implements Harness {
     return this.catalogue
       .filter(({ status }) => status === 'loaded')
       .map(({ id }) => ({ id, in_flight: this.running, queue_depth: 0, max_in_flight: 4, rejected: 0 }));
+  }
+
+  brokenGroups(): readonly BrokenGroup[] {
+    return [];
   }
 
   async deviceHealth(): Promise<readonly DeviceHealth[]> {

@@ -47,6 +47,7 @@ const node: NodeSnapshot = {
   in_flight: 2,
   cycles: 0,
   defrag_due: false,
+  broken_groups: [],
   devices: [device],
   models: [model],
 };

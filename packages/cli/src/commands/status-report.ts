@@ -48,7 +48,10 @@ const deviceLines = (node: NodeSnapshot, paint: Paint): readonly string[] => {
     heatText(device),
     device.poisoned ? paint.style('red', `out of service: ${oneLine(device.poisoned_reason ?? 'failed')}`) : '',
   ]);
-  return tableLines(columns, rows).slice(1);
+  const broken = node.broken_groups.map(({ devices, reason }) =>
+    paint.style('red', `  devices ${devices.join(', ')} cannot be used together until a restart: ${oneLine(reason)}`),
+  );
+  return [...tableLines(columns, rows).slice(1), ...broken];
 };
 
 const doingText = (model: NodeModelSnapshot, paint: Paint): string => {

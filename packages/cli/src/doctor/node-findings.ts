@@ -31,9 +31,14 @@ const neuronFinding = async (name: string, url: string, apiKey: string | undefin
     const endpoint = { url, ...(apiKey === undefined ? {} : { apiKey }) };
     const health = await askNeuron(endpoint, '/health', healthSchema, AbortSignal.timeout(patienceMs));
     const poisoned = health.devices.filter((device) => device.poisoned);
+    const [group] = health.broken_groups ?? [];
     const took = durationText(performance.now() - startedMs);
-    if (poisoned.length === 0) return { level: 'ok', subject, text: `${name} (${url}) answers in ${took}` };
-    const text = `${name} (${url}): ${counted(poisoned.length, 'device')} out of service: ${poisoned[0]?.poisoned_reason ?? '?'}`;
+    if (poisoned.length === 0 && group === undefined)
+      return { level: 'ok', subject, text: `${name} (${url}) answers in ${took}` };
+    const what =
+      group === undefined ? counted(poisoned.length, 'device') : `devices ${group.devices.join(', ')} taken together`;
+    const cause = group?.reason ?? poisoned[0]?.poisoned_reason ?? '?';
+    const text = `${name} (${url}): ${what} out of service: ${cause}`;
     return { level: 'broken', subject, text, remedy: 'restart that neuron; if it happens again, look at its log' };
   } catch (thrown) {
     return { level: 'broken', subject, text: `${name} (${url}): ${why(thrown)}`, remedy: remedyFor(thrown, url) };

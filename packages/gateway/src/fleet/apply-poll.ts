@@ -2,9 +2,10 @@
  * One poll's answer into the records of its node. What this gateway did since the poll began stands over what the poll
  * says; leases, use and operations are never the poll's to change.
  */
-import type { DeviceHealth, DeviceInfo, ModelActivity } from '@cortex/core';
+import type { BrokenGroup, DeviceHealth, DeviceInfo, ModelActivity } from '@cortex/core';
 import { circuitRestarted } from '../routing/circuit.ts';
 import { profileLimit } from '../routing/catalogue.ts';
+import { findBroken } from '../routing/memory.ts';
 import type { DeviceView } from '../routing/topology.ts';
 import type { PolledModel, PollResult } from './events.ts';
 import type { FleetData, ModelRecord, NodeRecord } from './fleet-data.ts';
@@ -40,6 +41,16 @@ const device = (health: DeviceHealth, info: DeviceInfo | DeviceView | undefined)
   };
 };
 
+const keyOf = (group: BrokenGroup): string => `${group.by_layers} ${group.devices.join('+')}`;
+
+const applyBroken = (data: FleetData, node: NodeRecord, broken: readonly BrokenGroup[]): void => {
+  const before = new Set(node.brokenGroups.map(keyOf));
+  node.brokenGroups = broken;
+  for (const group of broken)
+    if (!before.has(keyOf(group)))
+      data.notice({ kind: 'group_broken', node: node.name, devices: group.devices, reason: group.reason });
+};
+
 const applyDevices = (data: FleetData, node: NodeRecord, { discovery, health }: PollResult): void => {
   if (discovery !== null) {
     node.hostname = discovery.hostname;
@@ -50,6 +61,7 @@ const applyDevices = (data: FleetData, node: NodeRecord, { discovery, health }: 
   const known = new Map<number, DeviceInfo | DeviceView>(
     (discovery?.devices ?? node.devices).map((info) => [info.index, info]),
   );
+  applyBroken(data, node, health.broken_groups ?? []);
   const before = new Map(node.devices.map((one) => [one.index, one]));
   node.devices = health.devices.map((one) => device(one, known.get(one.index)));
   for (const one of node.devices)
@@ -122,7 +134,8 @@ const applyStatus = (data: FleetData, record: ModelRecord, polled: PolledModel):
 
 const isPoisoned = (record: ModelRecord): boolean =>
   (record.status === 'loaded' || record.status === 'loading') &&
-  record.node.devices.some((one) => one.poisoned && record.devices.includes(one.index));
+  (record.node.devices.some((one) => one.poisoned && record.devices.includes(one.index)) ||
+    findBroken(record.node, record.devices, record.layers.length > 0) !== null);
 
 /** It holds no memory any more. */
 export const forgetLoaded = (record: ModelRecord): void => {

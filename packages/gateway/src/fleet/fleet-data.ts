@@ -219,6 +219,7 @@ const newNode = (config: NodeConfig): NodeRecord => ({
   freedMs: -Infinity,
   devices: [],
   hostFreeMb: null,
+  brokenGroups: [],
   models: new Map(),
   reservations: [],
   nUnanswered: 0,

@@ -734,6 +734,26 @@ describe('nodes', () => {
     expect(fleet.ending(fleet.request('a'))).toBe('grant one');
   });
 
+  it('whose devices cannot be used together any more lose what those share, and nothing else', () => {
+    const setup: SimNodeSetup = { name: 'one', deviceMb: [16_000, 16_000], models: [a, b], loaded: ['b'] };
+    const tables = profiles({ id: 'a', min_devices: 2 });
+    const fleet = settled(
+      [setup, { ...setup, name: 'two', loaded: [] }],
+      simConfig([setup, two], { profiles: tables }),
+    );
+    const shared = fleet.request('a');
+    fleet.run(8000);
+    const name = fleet.ending(shared).replace('grant ', '');
+    fleet.release(shared);
+    fleet.node(name).brokenGroups.push({ devices: [0, 1], by_layers: false, reason: 'a sum hung' });
+    fleet.run(3000);
+    expect(fleet.notices).toContainEqual({ kind: 'group_broken', node: name, devices: [0, 1], reason: 'a sum hung' });
+    expect(fleet.ending(fleet.request('b'))).toBe('grant one');
+    const again = fleet.request('a');
+    fleet.run(20_000);
+    expect(fleet.ending(again)).toBe(`grant ${name === 'one' ? 'two' : 'one'}`);
+  });
+
   it('with a poisoned device lose its models but serve the others', () => {
     const setup: SimNodeSetup = { name: 'one', deviceMb: [16_000, 16_000], models: [a, b], loaded: ['a', 'b'] };
     const fleet = settled([setup]);

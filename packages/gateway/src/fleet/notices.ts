@@ -7,6 +7,12 @@ export type FleetNotice =
   | { readonly kind: 'circuit_opened'; readonly node: string; readonly error: CortexError }
   | { readonly kind: 'circuit_closed'; readonly node: string }
   | { readonly kind: 'device_poisoned'; readonly node: string; readonly device: number; readonly reason: string }
+  | {
+      readonly kind: 'group_broken';
+      readonly node: string;
+      readonly devices: readonly number[];
+      readonly reason: string;
+    }
   | { readonly kind: 'draining'; readonly node: string; readonly inFlight: number }
   | { readonly kind: 'drained'; readonly node: string }
   | { readonly kind: 'undrained'; readonly node: string }

@@ -76,6 +76,7 @@ const nodeSnapshot = (data: Readonly<FleetData>, node: NodeRecord, nowMs: number
     cycles: node.cycles,
     defrag_due: node.defragDue,
     devices: node.devices.map((device) => deviceSnapshot(node, device)),
+    broken_groups: node.brokenGroups.map(({ devices, by_layers, reason }) => ({ devices, by_layers, reason })),
     models,
   };
 };

@@ -11,6 +11,7 @@ const levels: Readonly<Record<FleetNotice['kind'], Level>> = {
   circuit_opened: 'warn',
   circuit_closed: 'info',
   device_poisoned: 'error',
+  group_broken: 'error',
   draining: 'info',
   drained: 'info',
   undrained: 'info',

@@ -2,7 +2,7 @@
  * Whether and where a model fits on a node. A device's free memory is what the last poll saw less what loads in
  * progress were promised, so two loads can never be given the same memory.
  */
-import type { ModelProfile, Sharing } from '@cortex/core';
+import type { BrokenGroup, ModelProfile, Sharing } from '@cortex/core';
 import { dealSharing, sharedMb, undividable } from './device-sharing.ts';
 import type { DeviceView, ModelOnNode, NodeView } from './topology.ts';
 
@@ -123,6 +123,19 @@ export const residentsOn = (node: NodeView, device: number): number => {
   return residents;
 };
 
+/** These devices, and only these, cannot be used together; null when they can. */
+export const findBroken = (
+  { brokenGroups }: Pick<NodeView, 'brokenGroups'>,
+  devices: readonly number[],
+  byLayers: boolean,
+): BrokenGroup | null =>
+  brokenGroups.find(
+    (group) =>
+      group.by_layers === byLayers &&
+      group.devices.length === devices.length &&
+      group.devices.every((index) => devices.includes(index)),
+  ) ?? null;
+
 const usable = (device: DeviceView, { devices, deviceMbMin }: Spread): boolean =>
   !device.poisoned && device.totalMb >= deviceMbMin && (devices === null || devices.includes(device.index));
 
@@ -177,20 +190,20 @@ const shareOut = (candidates: readonly Candidate[], needMb: number, sharing: Sha
 /** Over `n` of them: the least shared that have room for alike parts, else those with the most. */
 const fitShared = (
   candidates: readonly Candidate[],
-  n: number,
+  { nDevices: n, sharing }: Spread,
   needMb: number,
-  sharing: Sharing | null,
+  isBroken: (fit: Fit) => boolean,
 ): Fit | null => {
   const evenMb = (sharing === null ? needMb : Math.max(needMb, sharedMb(sharing, n))) / n;
   const roomy = candidates.filter(({ free }) => free >= evenMb + (sharing?.first_mb ?? 0)).toSorted(leastShared);
   const alike = roomy.length < n ? null : shareOut(roomy.slice(0, n), needMb, sharing);
-  if (alike !== null) return alike;
-  // The first has the tower: with too little room for that, another may be the first.
+  if (alike !== null && !isBroken(alike)) return alike;
+  // The first has the tower: with too little room for that, or these not to be used together, another may be the first.
   let left = candidates.toSorted(roomiest);
   while (left.length >= n) {
     const most = left.slice(0, n);
     const fit = shareOut(most, needMb, sharing);
-    if (fit !== null) return fit;
+    if (fit !== null && !isBroken(fit)) return fit;
     const first = Math.min(...most.map(({ index }) => index));
     left = left.filter(({ index }) => index !== first);
   }
@@ -213,15 +226,19 @@ export const fitDevices = (
   needMb: number,
   available: (device: DeviceView | null) => number,
 ): Fit | null => {
-  const { nDevices: n, sharing, hostMb } = spread;
+  const { nDevices: n, hostMb } = spread;
   const groups = deviceGroups(node, spread);
-  if (hostMb !== null) return groups[0] === undefined ? null : fitLayers(groups[0], needMb, available);
+  const isBroken = (fit: Fit): boolean => findBroken(node, fit.devices, fit.isByLayers) !== null;
+  if (hostMb !== null) {
+    const fit = groups[0] === undefined ? null : fitLayers(groups[0], needMb, available);
+    return fit === null || isBroken(fit) ? null : fit;
+  }
   for (const group of groups) {
     const candidates = group.map((device): Candidate => {
       const { index } = device;
       return { index, free: available(device), residents: residentsOn(node, index) };
     });
-    const fit = n === 1 ? fitOne(candidates, needMb) : fitShared(candidates, n, needMb, sharing);
+    const fit = n === 1 ? fitOne(candidates, needMb) : fitShared(candidates, spread, needMb, isBroken);
     if (fit !== null) return fit;
   }
   return null;
@@ -245,3 +262,13 @@ export const neverFits = (node: NodeView, spread: Spread, needMb: number): strin
   const rooms = alike.flat().map(({ index, totalMb }) => `device ${index} has ${totalMb}`);
   return `${neededMb} MB over ${n} devices do not fit: ${rooms.join(', ')}`;
 };
+
+/** Why only devices that cannot be used together until a restart stand against it; null when something else does, too. */
+export const brokenFor = (node: NodeView, spread: Spread, needMb: number): string | null => {
+  const [group] = node.brokenGroups;
+  if (group === undefined || neverFits({ ...node, brokenGroups: [] }, spread, needMb) !== null) return null;
+  return brokenText(group);
+};
+
+export const brokenText = ({ devices, reason }: BrokenGroup): string =>
+  `devices ${devices.join(', ')} cannot be used together until the node is restarted: ${reason}`;

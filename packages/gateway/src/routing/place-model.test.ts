@@ -299,6 +299,24 @@ describe('a model that devices share', () => {
     });
   });
 
+  it('is on other devices than those that cannot be used together until a restart, and else is refused with that', () => {
+    const broken = [{ devices: [1, 0], by_layers: false, reason: 'a step has not returned for 300 s' }];
+    const three = nodeView('n', { devices: [24_000, 24_000, 16_000], models: { m }, brokenGroups: broken });
+    expect(Object.keys(fitOf(three, table) ?? {})).toEqual(['1', '2']);
+    const two = nodeView('n', { devices: [24_000, 24_000], models: { m }, brokenGroups: broken });
+    const placement = decidePlacement(contextOf([two], table), demandOf());
+    const why = 'devices 1, 0 cannot be used together until the node is restarted: a step has not returned for 300 s';
+    expect(placement).toMatchObject({
+      kind: 'refuse',
+      error: { code: 'device_poisoned', message: `Nothing is left that could serve 'm' (n: ${why}).` },
+    });
+    const elsewhere = nodeView('other', { devices: [12_000, 12_000], models: { m } });
+    expect(decided([two, elsewhere], table)).toBe('place other [0 1]');
+    // By layers of their own they still go together, and alone.
+    const alone = nodeView('n', { devices: [24_000], models: { m: onDisk.m }, brokenGroups: broken });
+    expect(decided([alone])).toBe('place n [0]');
+  });
+
   it('takes the place of no more than it must: a device that is too full for an equal part may have less', () => {
     const node = nodeView('n', {
       devices: [

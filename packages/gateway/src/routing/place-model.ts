@@ -13,7 +13,19 @@ import {
   type Incoming,
 } from './choose-evictions.ts';
 import { circuitAllows } from './circuit.ts';
-import { fitDevices, freeFor, freeMb, isServable, neverFits, residentsOn, spreadOn, type Fit } from './memory.ts';
+import {
+  brokenFor,
+  brokenText,
+  findBroken,
+  fitDevices,
+  freeFor,
+  freeMb,
+  isServable,
+  neverFits,
+  residentsOn,
+  spreadOn,
+  type Fit,
+} from './memory.ts';
 import { residencyClass } from './residency.ts';
 import type { CoolDown, ModelOnNode, NodeView } from './topology.ts';
 
@@ -54,17 +66,26 @@ export type Site =
   | { readonly kind: 'cooling'; readonly node: NodeView; readonly reason: string; readonly coolDown: CoolDown }
   /** It could be there if the node could be reached or used. */
   | { readonly kind: 'unreachable'; readonly node: NodeView; readonly reason: string }
+  /** What there is out of service stays so until the node is restarted. */
+  | { readonly kind: 'broken'; readonly node: NodeView; readonly reason: string }
   /** Others hold the memory and may not be evicted for it. */
   | { readonly kind: 'occupied'; readonly node: NodeView; readonly reason: string }
   | { readonly kind: 'never'; readonly node: NodeView; readonly reason: string };
 
 export type PlaceableSite = Extract<Site, { kind: 'place' }>;
 
-type Judged = Omit<Extract<Site, { kind: 'later' | 'coming' | 'never' | 'unreachable' }>, 'node'> | null;
+type Judged = Omit<Extract<Site, { kind: 'later' | 'coming' | 'never' | 'unreachable' | 'broken' }>, 'node'> | null;
 
 const never = (reason: string): Judged => ({ kind: 'never', reason });
 const unreachable = (reason: string): Judged => ({ kind: 'unreachable', reason });
 const later = (reason: string): Judged => ({ kind: 'later', reason });
+
+const poisonText = (node: NodeView, { devices, layers }: ModelOnNode): string => {
+  const group = findBroken(node, devices, layers.length > 0);
+  if (group !== null) return brokenText(group);
+  const reason = node.devices.find(({ index, poisoned }) => poisoned && devices.includes(index))?.poisonedReason;
+  return `device ${devices.join(', ')} is out of service until the node is restarted: ${reason ?? 'no reason given'}`;
+};
 
 /** What `models.toml` and the node's own word on the model rule out for good. */
 const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: PlaceInput): Judged => {
@@ -80,6 +101,7 @@ const judgeRules = (node: NodeView, entry: ModelOnNode | undefined, input: Place
     if (node.reach === 'up' && !node.harnesses.includes(profile.harness)) return never(`no harness ${profile.harness}`);
     return null;
   }
+  if (entry.poisoned) return { kind: 'broken', reason: poisonText(node, entry) };
   if (!isServable(profile, entry)) return never(`not servable: ${entry.servableReason ?? 'no reason given'}`);
   if (input.needsVision && !entry.maySee) return never('no vision');
   if (input.tokensMin > entry.contextMax) return never(`context ${entry.contextMax} < ${input.tokensMin}`);
@@ -107,7 +129,6 @@ const judgeEntry = (entry: ModelOnNode | undefined): Judged => {
   if (entry.operation === 'unload' || entry.status === 'unloading') return later('model unloading');
   if (entry.status !== 'loaded') return null;
   if (entry.cold !== null) return never('its own gateway loads it when it is asked for');
-  if (entry.poisoned) return never(`device ${entry.devices.join(', ')} poisoned`);
   return later('has it loaded, and makes room for another');
 };
 
@@ -157,7 +178,10 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
   if (input.isDoubted(node.name)) return { kind: 'later', node, reason: 'refused it for memory, is being looked at' };
   const spread = spreadOn(node, input.profile, entry, needMb);
   const tooSmall = neverFits(node, spread, needMb);
-  if (tooSmall !== null) return { kind: 'never', node, reason: tooSmall };
+  if (tooSmall !== null) {
+    const broken = brokenFor(node, spread, needMb);
+    return broken === null ? { kind: 'never', node, reason: tooSmall } : { kind: 'broken', node, reason: broken };
+  }
   const fit = fitDevices(node, spread, needMb, freeFor(node, spread));
   if (fit === null)
     return withEvictions(node, { profile: input.profile, spread, needMb, waitMs: input.waitMs }, input.eviction);

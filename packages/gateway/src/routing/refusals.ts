@@ -132,6 +132,12 @@ export const refusePlacement = (topology: Topology, id: string, sites: readonly 
       facts: { model_id: id },
       retryAfterSecs: 10,
     });
+  const broken = sites.filter((site) => site.kind === 'broken');
+  if (broken.length > 0)
+    return new CortexError('device_poisoned', `Nothing is left that could serve '${id}' (${whyNot(broken)}).`, {
+      facts: { model_id: id, nodes: broken.map(({ node }) => node.name) },
+      retryAfterSecs: 60,
+    });
   if (sites.length === 0 || !isKnownModel(topology, id)) return unknownModel(topology, id);
   return new CortexError('model_not_found', `No node can load '${id}' (${whyNot(sites)}).`, {
     param: 'model',

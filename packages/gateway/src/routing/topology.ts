@@ -3,7 +3,7 @@
  * the objects behind these views and changes them only between two decisions. Times are milliseconds of one monotonic
  * clock.
  */
-import type { CortexError, LayerPart, Limit, ModelProfile, NodeModel, Sharing } from '@cortex/core';
+import type { BrokenGroup, CortexError, LayerPart, Limit, ModelProfile, NodeModel, Sharing } from '@cortex/core';
 import type { Circuit } from './circuit.ts';
 
 export interface DeviceView {
@@ -108,6 +108,8 @@ export interface NodeView {
   readonly polledMs: number;
   readonly freedMs: number;
   readonly devices: readonly DeviceView[];
+  /** Devices that cannot be used together until the node is restarted. */
+  readonly brokenGroups: readonly BrokenGroup[];
   /** Of the host's memory; null where the node does not say. */
   readonly hostFreeMb: number | null;
   readonly models: ReadonlyMap<string, ModelOnNode>;

@@ -4,7 +4,15 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { CortexError, type Discovery, type Health, type LoadRequest, type UnloadRequest } from '@cortex/core';
+import {
+  brokenGroupSchema,
+  CortexError,
+  type BrokenGroup,
+  type Discovery,
+  type Health,
+  type LoadRequest,
+  type UnloadRequest,
+} from '@cortex/core';
 import { promptTokens } from './answers.ts';
 import { generate, sendError, type Route } from './generate.ts';
 import { ModelStore } from './model-store.ts';
@@ -26,6 +34,8 @@ export class FakeNeuron {
   readonly name: string;
   readonly store: ModelStore;
   readonly faults: Fault[] = [];
+  /** Devices that cannot be used together any more. */
+  readonly brokenGroups: BrokenGroup[] = [];
   readonly seen: SeenRequest[] = [];
   /** Inference requests whose client left before the end. */
   nAborted = 0;
@@ -204,6 +214,7 @@ export class FakeNeuron {
         temp_c: 50,
         poisoned: device.poisoned,
       })),
+      broken_groups: this.brokenGroups,
       activation: { state: 'idle', loaded: [], failed: [] },
       models: store
         .all()
@@ -253,10 +264,13 @@ export class FakeNeuron {
     });
   }
 
-  /** `GET /control` looks; `POST` to `faults`, `models`, `devices/N`, `reset`, `down` changes. */
+  /** `GET /control` looks; `POST` to `faults`, `broken_groups`, `models`, `devices/N`, `reset`, `down` changes. */
   async #control(path: string, response: ServerResponse, text: string): Promise<void> {
     const body = (text === '' ? {} : JSON.parse(text)) as Body;
     switch (path) {
+      case '/control/broken_groups':
+        this.brokenGroups.push(brokenGroupSchema.parse(body));
+        break;
       case '/control':
         break;
       case '/control/faults':

@@ -2,7 +2,14 @@
  * A fleet of simulated neurons around the real run loop, in virtual time: polls, loads and unloads take time, answers
  * come late, nodes die. It knows the truth and throws as soon as an effect would break what the gateway promises.
  */
-import { CortexError, modelsConfigSchema, type ModelProfile, type NodeModel, type Sharing } from '@cortex/core';
+import {
+  CortexError,
+  modelsConfigSchema,
+  type BrokenGroup,
+  type ModelProfile,
+  type NodeModel,
+  type Sharing,
+} from '@cortex/core';
 import type { LeaseOutcome, RouteRequest, WaitProgress } from '../../src/fleet/contract.ts';
 import type { FleetEffect, FleetEvent, Grant, PollResult, UnloadMode } from '../../src/fleet/events.ts';
 import type { FleetConfig } from '../../src/fleet/fleet-config.ts';
@@ -52,6 +59,7 @@ export interface SimNode {
   alive: boolean;
   bornMs: number;
   poisoned: Set<number>;
+  brokenGroups: BrokenGroup[];
   /** The next loads fail with this. */
   failLoads: CortexError | null;
 }
@@ -282,6 +290,7 @@ export class SimulatedFleet {
       alive: true,
       bornMs: -1_000_000,
       poisoned: new Set(),
+      brokenGroups: [],
       failLoads: null,
     };
     for (const id of setup.loaded ?? []) {
@@ -497,6 +506,7 @@ export class SimulatedFleet {
           vram_free_mb: this.freeMb(node, index),
           poisoned: node.poisoned.has(index),
         })),
+        broken_groups: [...node.brokenGroups],
         activation: { state: 'idle', loaded: [], failed: [] },
         models: [...node.copies.values()]
           .filter((copy) => copy.status === 'loaded')

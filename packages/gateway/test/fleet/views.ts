@@ -47,6 +47,7 @@ export const nodeView = (name: string, facts: NodeFacts = {}): NodeView => {
     polledMs: 0,
     freedMs: -Infinity,
     hostFreeMb: null,
+    brokenGroups: [],
     devices: devices.map((device, i) => deviceView(device, i)),
     models,
     reservations: [],

@@ -233,9 +233,13 @@ export class DeviceClient implements Device {
 
   #poisonedError(): CortexError {
     const reason = this.#poisonedReason ?? 'unknown';
-    return new CortexError('device_poisoned', `device ${this.name} is out of service: ${reason}`, {
-      facts: { device: this.name, reason },
-    });
+    return new CortexError(
+      'device_poisoned',
+      `${this.name} is out of service until the neuron is restarted: ${reason}`,
+      {
+        facts: { device: this.name, reason },
+      },
+    );
   }
 
   #post(message: ToWorker): void {

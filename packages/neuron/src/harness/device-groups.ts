@@ -3,6 +3,7 @@
  * opened when the first model wants it and kept for the daemon's life. The devices' own threads go on serving what they
  * have: a group only takes memory that is free. One that fails is out of service by itself.
  */
+import type { BrokenGroup } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { DeviceHostOptions } from '../model/device-model.ts';
 
@@ -14,6 +15,7 @@ export type OpenGroup = (indices: readonly number[], sharing: Sharing) => Promis
 export class DeviceGroups {
   readonly #openGroup: OpenGroup;
   readonly #groups = new Map<string, Promise<Device>>();
+  readonly #opened: { readonly group: Device; readonly sharing: Sharing }[] = [];
 
   constructor(openGroup: OpenGroup) {
     this.#openGroup = openGroup;
@@ -26,8 +28,23 @@ export class DeviceGroups {
     if (known !== undefined) return known;
     const group = this.#openGroup(indices, sharing);
     this.#groups.set(key, group);
-    group.catch(() => this.#groups.delete(key));
+    group.then(
+      (opened) => this.#opened.push({ group: opened, sharing }),
+      () => this.#groups.delete(key),
+    );
     return group;
+  }
+
+  /**
+   * Those out of service. Their threads are stuck in native code and hold their devices' buffers: they can neither be ended
+   * nor their devices be opened as a group again while they may still write there.
+   */
+  broken(): readonly BrokenGroup[] {
+    return this.#opened.flatMap(({ group: { members, poisonedReason }, sharing }) =>
+      poisonedReason === null
+        ? []
+        : [{ devices: [...members], by_layers: sharing === 'layers', reason: poisonedReason }],
+    );
   }
 
   async close(graceMs: number): Promise<void> {

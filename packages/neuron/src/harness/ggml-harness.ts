@@ -5,6 +5,7 @@
 import { availableParallelism, freemem } from 'node:os';
 import { CortexError } from '@cortex/core';
 import type {
+  BrokenGroup,
   ChatRequest,
   CompletionEvent,
   CompletionRequest,
@@ -188,6 +189,10 @@ export class GgmlHarness implements Harness {
     return Promise.all(
       this.#devices.map((device) => deviceHealthOf(device, this.#config, heldBytes(loaded, device.info.index))),
     );
+  }
+
+  brokenGroups(): readonly BrokenGroup[] {
+    return this.#groups.broken();
   }
 
   async load(request: LoadRequest): Promise<void> {

@@ -19,15 +19,18 @@ export interface LoadedModel {
 /** Prompt and answer of one request together, in tokens: what a sequence may hold and the cache has room for. */
 export const contextMaxOf = ({ loaded }: LoadedModel): number => Math.min(loaded.contextMax, loaded.kvTokens);
 
+/** Says what is to be done about it. */
+export const outOfService = ({ members, info: { name } }: Pick<Device, 'members' | 'info'>): string =>
+  members.length === 1
+    ? `device ${members.join('+')} (${name}) is out of service until the neuron is restarted`
+    : `devices ${members.join('+')} (${name}) are out of service together until the neuron is restarted, each goes on alone`;
+
 /** @throws CortexError `device_poisoned`. */
 export const requireWorkingDevice = ({ known, device }: LoadedModel): void => {
   if (device.poisonedReason === null) return;
-  const its = device.members.join('+');
-  throw new CortexError(
-    'device_poisoned',
-    `device ${its} (${device.info.name}) is out of service: ${device.poisonedReason}`,
-    { facts: { model_id: known.id, device: device.info.index } },
-  );
+  throw new CortexError('device_poisoned', `${outOfService(device)}: ${device.poisonedReason}`, {
+    facts: { model_id: known.id, device: device.info.index },
+  });
 };
 
 /** Resolves once the device's memory is free. That of a poisoned device never is, but nobody can use it either. */

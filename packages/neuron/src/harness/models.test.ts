@@ -185,6 +185,12 @@ describe('a model that devices share', () => {
     expect(await codeOf(chat(setup))).toBe('device_poisoned');
     expect((await chat(setup, { model: ids.text })).finish).toEqual(['stop']);
     expect((await setup.harness.deviceHealth()).map(({ poisoned }) => poisoned)).toEqual([false, false]);
+    expect(setup.harness.brokenGroups()).toEqual([{ devices: [0, 1], by_layers: false, reason: 'a collective hung' }]);
+    expect((await modelOf(ids.vision))?.servable).toEqual({
+      ok: false,
+      reason:
+        'devices 0+1 (Fake GPU 0) are out of service together until the neuron is restarted, each goes on alone: a collective hung',
+    });
     expect(await codeOf(setup.harness.load({ model_id: ids.vision, tensor_parallel: 2 }))).toBe('device_poisoned');
     await setup.harness.load({ model_id: ids.vision, tensor_parallel: 1 });
     expect((await chat(setup)).finish).toEqual(['stop']);

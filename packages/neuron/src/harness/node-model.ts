@@ -5,7 +5,7 @@ import type { LoadProgress } from '../model/device-model.ts';
 import { addedParts, kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
 import { estimateGroup, sharedMb, type GroupEstimate } from './group-estimate.ts';
 import { deviceOfPart } from './held-memory.ts';
-import type { LoadedModel } from './loaded-model.ts';
+import { outOfService, type LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
 import type { ModelState } from './model-registry.ts';
 import type { ModelSettings } from './model-settings.ts';
@@ -186,7 +186,8 @@ const obstacle = (known: KnownModel, state: ModelState, context: NodeModelContex
   const { devices, size } = context;
   const its = state.kind === 'loaded' ? [state.model.device] : devices;
   if (its.every(({ poisonedReason }) => poisonedReason !== null)) {
-    return `its device is out of service: ${its[0]?.poisonedReason ?? 'there is none'}`;
+    const [first] = its;
+    return first === undefined ? 'there is no device' : `${outOfService(first)}: ${first.poisonedReason ?? ''}`;
   }
   if (size === null || (state.kind !== 'available' && state.kind !== 'failed')) return null;
   return size.kind === 'broken' ? size.error.message : shortageOf(known.id, size, context);

@@ -141,6 +141,11 @@ export const NodeCard = ({ node }: { readonly node: NodeSnapshot }) => {
         {node.uptime_secs === null ? '' : ` · up ${span(node.uptime_secs)}`}
       </p>
       {why === null ? null : <p class={tone === 'bad' ? 'reason' : 'sub'}>{why}</p>}
+      {node.broken_groups.map(({ devices, reason }) => (
+        <p class="reason" key={devices.join('+')}>
+          Devices {devices.join(', ')} cannot be used together until this node is restarted: {reason}
+        </p>
+      ))}
       {node.devices.map((device) => (
         <MemoryBar key={device.index} device={device} models={node.models} />
       ))}

@@ -3,10 +3,10 @@ import { freemem } from 'node:os';
 import type { DeviceHealth, Health } from '@cortex/core';
 import type { Route } from '../context.ts';
 
-/** `degraded`: a device is out of service, the others still serve. */
-const healthStatus = (draining: boolean, devices: readonly DeviceHealth[]): string => {
+/** `degraded`: a device, or several taken together, are out of service; the others still serve. */
+const healthStatus = (draining: boolean, devices: readonly DeviceHealth[], nBroken: number): string => {
   if (draining) return 'draining';
-  return devices.some((device) => device.poisoned) ? 'degraded' : 'ok';
+  return nBroken > 0 || devices.some((device) => device.poisoned) ? 'degraded' : 'ok';
 };
 
 export const healthRoute: Route = {
@@ -14,11 +14,13 @@ export const healthRoute: Route = {
   url: '/health',
   handle: async (context): Promise<Health> => {
     const devices = await context.deviceHealth();
+    const broken = context.harness.brokenGroups();
     return {
-      status: healthStatus(context.calls.draining, devices),
+      status: healthStatus(context.calls.draining, devices, broken.length),
       host_free_mb: Math.floor(freemem() / 2 ** 20),
       uptime_secs: Math.floor((Date.now() - context.startedAt.getTime()) / 1000),
       devices: [...devices],
+      ...(broken.length > 0 && { broken_groups: [...broken] }),
       activation: context.activation(),
       models: [...context.harness.activity()],
     };
