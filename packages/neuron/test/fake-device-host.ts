@@ -199,6 +199,7 @@ const fakeSequence = (sequence: ModelSequence): FakeSequence => {
 export class FakeModel implements DeviceModel {
   readonly parts = [];
   readonly memberBytes = [];
+  readonly finer = [];
   readonly contextMax: number;
   readonly kvTokens: number;
   readonly nSlots: number;

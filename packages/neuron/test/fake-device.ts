@@ -79,7 +79,18 @@ export class FakeDevice implements Device {
     this.#models.set(spec.modelId, spec);
     const { contextMax, kvTokens, hasVision } = this;
     const { parts, memberBytes } = this;
-    return { contextMax, kvTokens, hasVision, parts, memberBytes, nSlots: spec.nSlots, bytes: 20 * mb, hiddenSize: 4 };
+    const finer = [] as const;
+    return {
+      finer,
+      contextMax,
+      kvTokens,
+      hasVision,
+      parts,
+      memberBytes,
+      nSlots: spec.nSlots,
+      bytes: 20 * mb,
+      hiddenSize: 4,
+    };
   }
 
   generate(spec: GenerateSpec, signal: AbortSignal): Generation {

@@ -82,7 +82,7 @@ describe('a model that devices share', () => {
       const how = { weightType: type, kvCacheType: kv } as const;
       const alone = largestError(await answers(1, model, briefLogits, how), exact);
       expect(alone).toBeGreaterThan(1e-4);
-      for (const n of [2, 4]) {
+      for (const n of [2, 3, 4]) {
         expect(largestError(await answers(n, model, briefLogits, how), exact)).toBeLessThan(slack * alone);
       }
     },
@@ -95,6 +95,13 @@ describe('a model that devices share', () => {
     const wanted = await answers(1, model, guesses);
     expect(new Set(wanted.flatMap((guess) => [...guess])).size).toBeGreaterThan(4);
     expect(await answers(n, model, guesses)).toEqual(wanted);
+  });
+
+  it('has finer types where whole blocks are too few for all, and says so', async () => {
+    using host = groupOf(3);
+    // 512 columns are two blocks of 256.
+    using loaded = await load(host, models.qwen3, { weightType: 'q4k' });
+    expect(loaded.finer).toEqual([{ insteadOf: 'q4_K', type: 'q5_0', count: expect.any(Number) as number }]);
   });
 
   it('sees as on one: the tower is on the first', async () => {

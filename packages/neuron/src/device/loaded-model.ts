@@ -59,8 +59,8 @@ export class LoadedModel implements ModelState, Disposable {
   }
 
   get facts(): LoadedFacts {
-    const { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, hasVision, hiddenSize } = this.model;
-    return { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, hasVision, hiddenSize };
+    const { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, finer, hasVision, hiddenSize } = this.model;
+    return { contextMax, kvTokens, nSlots, bytes, memberBytes, parts, finer, hasVision, hiddenSize };
   }
 
   get chunkMaxBetween(): number {

@@ -2,6 +2,7 @@
  * What crosses between the main thread and a device's worker: jobs in, answers and events out. Plain data and shared
  * memory only; tensors, caches and embeddings stay in the worker.
  */
+import type { FinerWeights } from '../model/weight-plan.ts';
 import type { ErrorData } from '@cortex/core';
 import type { CompiledConstraint } from '../sampling/grammar/compile-constraint.ts';
 import type { ThinkingBudgetSpec } from '../sampling/thinking-budget.ts';
@@ -54,6 +55,8 @@ export interface LoadedFacts {
   readonly memberBytes: readonly number[];
   /** Of a spread: see `DeviceModel.parts`. */
   readonly parts: readonly ModelPart[];
+  /** See `DeviceModel.finer`. */
+  readonly finer: readonly FinerWeights[];
   readonly hasVision: boolean;
   readonly hiddenSize: number;
 }

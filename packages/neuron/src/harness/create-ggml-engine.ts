@@ -93,6 +93,11 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
     store,
     supportedModelTypes,
     measurer,
+    onFiner: (model, quant, weights) =>
+      log.info(
+        { model, quant, weights },
+        'weights of finer types: their rows are no whole blocks of the type asked for',
+      ),
     onSpread: (model, layers) => log.info({ model, layers }, 'layers over several devices'),
   });
   // Whoever lists the models first finds them measured.

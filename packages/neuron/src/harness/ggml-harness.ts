@@ -69,6 +69,8 @@ export interface GgmlHarnessParts {
   readonly hostFreeBytes?: () => number;
   /** A model has been loaded with its layers over several devices. */
   readonly onSpread?: (modelId: string, layers: readonly LayerPart[]) => void;
+  /** Some weights of a model could not have the number type asked for. */
+  readonly onFiner?: (modelId: string, quant: string, weights: LoadedModel['loaded']['finer']) => void;
 }
 
 /** Images that may wait for a thread, over all requests. */
@@ -137,6 +139,8 @@ export class GgmlHarness implements Harness {
     this.#registry = new ModelRegistry({
       load: async (...load) => {
         const model = await loader.load(...load);
+        const { finer } = model.loaded;
+        if (finer.length > 0) parts.onFiner?.(model.known.id, model.weightType, finer);
         if (model.loaded.parts.length > 0) parts.onSpread?.(model.known.id, layersOf(model));
         return model;
       },

@@ -3,6 +3,7 @@
  * graph; those of decode steps and drafts are kept for the next ones of the same shape.
  */
 import { CortexError } from '@cortex/core';
+import type { FinerWeights } from './weight-plan.ts';
 import type { Backend, BufferType, GraphRunner, Native, Tensor } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { Caches } from './caches.ts';
@@ -43,6 +44,7 @@ export interface CausalModelParts {
   /** What it takes of each of several devices; empty on a single one. */
   readonly memberBytes: readonly number[];
   readonly parts: readonly ModelPart[];
+  readonly finer: readonly FinerWeights[];
   readonly weights: Weights;
   readonly caches: Caches;
   readonly contextMax: number;
@@ -89,6 +91,9 @@ export class CausalModel implements DeviceModel {
   readonly hiddenSize: number;
   readonly imageTokenId: number | null;
   readonly kept: KeptPrefixes;
+  readonly parts: readonly ModelPart[];
+  readonly memberBytes: readonly number[];
+  readonly finer: readonly FinerWeights[];
   readonly #parts: CausalModelParts;
   readonly #encoder: ImageEncoder | null;
   readonly #predictor: PredictorSteps | null;
@@ -106,6 +111,7 @@ export class CausalModel implements DeviceModel {
   constructor(parts: CausalModelParts) {
     const { arch, native, tower, readers, weights } = parts;
     this.#parts = parts;
+    ({ parts: this.parts, memberBytes: this.memberBytes, finer: this.finer } = parts);
     this.#spareSlot = parts.spareSlot;
     this.contextMax = parts.contextMax;
     this.kvTokens = parts.kvTokens;
@@ -150,16 +156,9 @@ export class CausalModel implements DeviceModel {
           });
   }
 
-  get parts(): readonly ModelPart[] {
-    return this.#parts.parts;
-  }
-
-  get memberBytes(): readonly number[] {
-    return this.#parts.memberBytes;
-  }
-
   get bytes(): number {
-    const { weights, caches, memberBytes } = this.#parts;
+    const { weights, caches } = this.#parts;
+    const { memberBytes } = this;
     if (memberBytes.length > 0) return memberBytes.reduce((sum, nBytes) => sum + nBytes, 0);
     const compute = this.#runner.nBytes + this.#decodeRunner.nBytes + (this.#encoder?.nBytes ?? 0);
     return weights.nBytes + caches.nBytes + compute + (this.#predictor?.nBytes ?? 0);

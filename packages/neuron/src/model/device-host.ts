@@ -119,6 +119,7 @@ class GgmlHost implements DeviceHost {
       readers: group?.bufferType ?? null,
       memberBytes: group === null && spread === null ? [] : plannedBytes(plan),
       parts: plan.parts,
+      finer: plan.finer,
       weights,
       caches: this.#caches(options, plan),
       contextMax,

@@ -2,6 +2,7 @@
  * What the run loop knows of a device and of a model loaded on it. Everything here lives in the device's own worker
  * thread: handles never leave it, and every call blocks that thread until the device has done its work.
  */
+import type { FinerWeights } from './weight-plan.ts';
 import type { MropePositions } from '../vision/mrope-positions.ts';
 import type { WeightType } from './weight-types.ts';
 
@@ -123,6 +124,8 @@ export interface DeviceModel extends Disposable {
   readonly memberBytes: readonly number[];
   /** What each device of a spread has of it; empty otherwise. */
   readonly parts: readonly ModelPart[];
+  /** Weights that could not have the type asked for. */
+  readonly finer: readonly FinerWeights[];
   readonly hasVision: boolean;
   /** Placeholder id that image rows replace; null without a tower. */
   readonly imageTokenId: number | null;

@@ -23,7 +23,7 @@ import {
 } from './memory-plan.ts';
 import { planSpread } from './plan-spread.ts';
 import { cachesOn, planSplits, type GroupSplits } from './split-plan.ts';
-import { planWeights, type WeightPlan } from './weight-plan.ts';
+import { finerWeights, planWeights, type FinerWeights, type WeightPlan } from './weight-plan.ts';
 
 /** Of recurrent states: one for each sequence, and one for drafts. */
 export const slotsOf = ({ nSlots, draftMax = 0 }: ModelOptions): number => nSlots + (draftMax > 0 ? 1 : 0);
@@ -38,6 +38,7 @@ export interface LoadPlan {
   readonly tower: { readonly backend: Backend; readonly bufferType: BufferType };
   /** Of a spread. */
   readonly parts: readonly ModelPart[];
+  readonly finer: readonly FinerWeights[];
 }
 
 const isInBuffer = ({ place }: WeightPlan): boolean => place.kind === 'buffer';
@@ -163,6 +164,7 @@ const planOverLayers = (
   const nLayers = arch.caches.length - (arch.predictor === null ? 0 : 1);
   return {
     weights,
+    finer: finerWeights(weights),
     caches: caches.flatMap(({ iDevice, ...rest }) => {
       const place = places[iDevice];
       return place === undefined ? [] : [{ ...rest, place }];
@@ -217,6 +219,7 @@ export const planLoad = (
     memory: notEmpty(memory),
     tower: ground.first,
     parts: [],
+    finer: finerWeights(plans),
   };
 };
 

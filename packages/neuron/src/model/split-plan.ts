@@ -7,7 +7,7 @@ import { sliceShape, tensorTypes, type TensorSplit, type TensorType } from '@cor
 import type { ArchModel, LayerCache } from '../arch/arch.ts';
 import type { SharedPart } from './memory-plan.ts';
 import type { WeightPlan } from './weight-plan.ts';
-import type { Split, SplitUnit } from './weight-spec.ts';
+import type { Split, SplitUnit, WeightSpec } from './weight-spec.ts';
 
 export interface CacheSplits {
   /** Of keys and values alike, or of the convolution's inputs. */
@@ -45,6 +45,17 @@ const unitsPerBlock = (shared: Shared): number => {
   if (shared.split.axis !== 0) return 1;
   const { blockSize } = shared.type;
   return blockSize / gcd(blockSize, unitLength(shared));
+};
+
+/** Whether so many devices can each have whole blocks of a weight of this type. */
+export const canDeal = (
+  { ne, split }: Pick<WeightSpec, 'ne' | 'split'>,
+  type: TensorType,
+  nDevices: number,
+): boolean => {
+  if (split === undefined) return true;
+  const n = split.unit.count / unitsPerBlock({ split, ne, type });
+  return Number.isInteger(n) && n >= nDevices;
 };
 
 /** A unit with the most of them that some tensor's blocks hold together, and the type that has such blocks. */

@@ -14,8 +14,9 @@ import {
   type TensorType,
 } from '@cortex/ggml';
 import type { Checkpoint, MappedBytes } from './checkpoint.ts';
+import { canDeal } from './split-plan.ts';
 import { partOf, rowsOf, type CheckpointPart, type WeightForm, type WeightSpec } from './weight-spec.ts';
-import { fittingType, isQuantised, weightTypeOf, type WeightType } from './weight-types.ts';
+import { finerType, fittingType, isQuantised, quantTypes, weightTypeOf, type WeightType } from './weight-types.ts';
 
 export type WeightPlace =
   | {
@@ -36,6 +37,8 @@ export interface WeightPlan {
   readonly form: WeightForm;
   readonly type: TensorType;
   readonly place: WeightPlace;
+  /** The type that it would have if its rows could be made of that. */
+  readonly insteadOf?: TensorType;
 }
 
 /** Addresses that the CPU's kernels may be given. */
@@ -128,7 +131,10 @@ class WeightPlanner {
     const form = formIn(this.#checkpoint, spec);
     const source = sourceTypeOf(this.#checkpoint, form);
     const type = this.#typeOf(spec, source);
-    const plan: WeightPlan = { spec, form, type, place: this.#placeOf(spec, form, type) };
+    const asked = this.#wanted === 'auto' ? source : quantTypes[this.#wanted];
+    const isFiner = spec.role === 'linear' && isQuantised(asked) && type !== asked;
+    const place = this.#placeOf(spec, form, type);
+    const plan: WeightPlan = { spec, form, type, place, ...(isFiner && { insteadOf: asked }) };
     this.#byName.set(spec.name, plan);
     return plan;
   }
@@ -138,6 +144,10 @@ class WeightPlanner {
     const isHost = this.#device.type === 'cpu';
     const type = weightTypeOf(this.#wanted, { role: spec.role, rowLength, source, isHost });
     if (isQuantised(source) && isQuantised(type) && type !== source) throw quantisedAlready(this.#wanted, source);
+    // What is quantised already is not quantised again: it keeps its type, or has none.
+    const isDealt = (one: TensorType): boolean =>
+      canDeal(spec, one, this.#nDevices) && (one === type || !isQuantised(source) || !isQuantised(one));
+    if (this.#nDevices > 1 && isQuantised(type) && !isDealt(type)) return finerType(type, isDealt);
     if (spec.role !== 'embedding') return type;
     // Some devices take no rows out of some types.
     const finer = [type, fittingType(tensorTypes.q8_0, rowLength), tensorTypes.f16];
@@ -179,6 +189,24 @@ const checkCompanions = (checkpoint: Checkpoint, plans: readonly WeightPlan[]): 
     if (unused === undefined) continue;
     throw new CortexError('model_load_failed', `tensor ${unused} has no place in this architecture`);
   }
+};
+
+/** How many weights have a type instead of another: those whose rows, or parts of rows, are no whole blocks of that. */
+export interface FinerWeights {
+  readonly insteadOf: string;
+  readonly type: string;
+  readonly count: number;
+}
+
+export const finerWeights = (plans: readonly WeightPlan[]): readonly FinerWeights[] => {
+  const byTypes = new Map<string, FinerWeights>();
+  for (const { type, insteadOf } of plans) {
+    if (insteadOf === undefined) continue;
+    const key = `${insteadOf.name} ${type.name}`;
+    const count = (byTypes.get(key)?.count ?? 0) + 1;
+    byTypes.set(key, { insteadOf: insteadOf.name, type: type.name, count });
+  }
+  return [...byTypes.values()];
 };
 
 const quantisedAlready = (wanted: WeightType, source: TensorType): CortexError =>

@@ -43,6 +43,10 @@ export const fittingType = (type: TensorType, rowLength: number): TensorType => 
   return smaller !== undefined && rowLength % smaller.blockSize === 0 ? smaller : f16;
 };
 
+/** `type`, or the nearest finer one that `fits`; f16, of blocks of one, where none does. */
+export const finerType = (type: TensorType, fits: (type: TensorType) => boolean): TensorType =>
+  [type, smallBlocks.get(type)].find((one) => one !== undefined && fits(one)) ?? f16;
+
 export interface WeightFacts {
   readonly role: WeightRole;
   readonly rowLength: number;
