@@ -28,7 +28,7 @@ export const startPlan = (data: FleetData, modelId: string, site: PlaceableSite)
     modelId,
     node,
     fit: site.fit,
-    reservation: { modelId, devices: site.fit.devices, mb: site.fit.mb },
+    reservation: { modelId, devices: site.fit.devices, mostMb: site.fit.mostMb },
     victims: new Map(victims.map((victim) => [victim, 'draining'])),
     drains: site.drains,
     startedMs: data.nowMs,
@@ -167,10 +167,12 @@ export const failPlan = (data: FleetData, plan: Plan, error: CortexError): void 
   if (node.reach === 'up') data.poll(node.name);
 };
 
-const memoryIsFree = (plan: Plan): boolean =>
-  plan.node.devices.every(
-    (device) => !plan.fit.devices.includes(device.index) || (!device.poisoned && freeMb(plan.node, device) >= 0),
-  );
+/** For what is meant to be taken; its reservation may be of more. */
+const memoryIsFree = ({ node, fit: { devices, mb, mostMb } }: Plan): boolean =>
+  node.devices.every((device) => {
+    const i = devices.indexOf(device.index);
+    return i < 0 || (!device.poisoned && freeMb(node, device) + (mostMb[i] ?? 0) - (mb[i] ?? 0) >= 0);
+  });
 
 /** @param startedMs when the poll began that has just been applied to the plan's node */
 export const pollPlan = (data: FleetData, plan: Plan, startedMs: number): void => {

@@ -38,6 +38,10 @@ const byShares = ({ each_mb, first_mb, parts }: Sharing, shares: readonly number
   return own;
 };
 
+/** Alike parts, whatever is free. */
+export const evenParts = (nDevices: number, needMb: number, sharing: Sharing | null): readonly number[] =>
+  byShares(withNeed(sharing, needMb, nDevices), evenShares(nDevices)) ?? [];
+
 /**
  * Megabytes of each device, in the order of their indices; null where it does not fit.
  * @param needMb of all together

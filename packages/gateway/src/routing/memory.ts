@@ -3,7 +3,7 @@
  * progress were promised, so two loads can never be given the same memory.
  */
 import type { BrokenGroup, ModelProfile, Sharing } from '@cortex/core';
-import { dealSharing, sharedMb, undividable } from './device-sharing.ts';
+import { dealSharing, evenParts, sharedMb, undividable } from './device-sharing.ts';
 import type { DeviceView, ModelOnNode, NodeView } from './topology.ts';
 
 /** Devices for one load and the memory it takes on each. */
@@ -11,6 +11,8 @@ export interface Fit {
   readonly devices: readonly number[];
   /** Of each of them. */
   readonly mb: readonly number[];
+  /** Should more be free by then, the node deals it out more alike: of each at most this. */
+  readonly mostMb: readonly number[];
   /** Each has layers of its own, and the host's memory the rest. */
   readonly isByLayers: boolean;
 }
@@ -103,7 +105,7 @@ const stillToComeMb = (model: ModelOnNode, device: number): number => {
 
 export const freeMb = (node: NodeView, device: DeviceView): number => {
   let free = device.freeMb;
-  for (const { devices, mb } of node.reservations) free -= mb[devices.indexOf(device.index)] ?? 0;
+  for (const { devices, mostMb } of node.reservations) free -= mostMb[devices.indexOf(device.index)] ?? 0;
   for (const model of node.models.values()) free -= stillToComeMb(model, device.index);
   return free;
 };
@@ -162,7 +164,8 @@ const fitLayers = (
   const togetherMb = free.reduce((sum, mb) => sum + Math.max(0, mb), Math.max(0, available(null)));
   if (least === -Infinity || togetherMb < needMb) return null;
   const part = Math.max(0, Math.min(least, Math.ceil(needMb / devices.length)));
-  return { devices: devices.map(({ index }) => index), mb: devices.map(() => part), isByLayers: true };
+  const mb = devices.map(() => part);
+  return { devices: devices.map(({ index }) => index), mb, mostMb: mb, isByLayers: true };
 };
 
 interface Candidate {
@@ -184,7 +187,10 @@ const shareOut = (candidates: readonly Candidate[], needMb: number, sharing: Sha
     needMb,
     sharing,
   );
-  return mb === null ? null : { devices: chosen.map(({ index }) => index), mb, isByLayers: false };
+  if (mb === null) return null;
+  const even = evenParts(chosen.length, needMb, sharing);
+  const mostMb = mb.map((own, i) => Math.max(own, even[i] ?? 0));
+  return { devices: chosen.map(({ index }) => index), mb, mostMb, isByLayers: false };
 };
 
 /** Over `n` of them: the least shared that have room for alike parts, else those with the most. */
@@ -212,7 +218,7 @@ const fitShared = (
 
 const fitOne = (candidates: readonly Candidate[], needMb: number): Fit | null => {
   const best = candidates.filter(({ free }) => free >= needMb).toSorted(leastShared)[0];
-  return best === undefined ? null : { devices: [best.index], mb: [needMb], isByLayers: false };
+  return best === undefined ? null : { devices: [best.index], mb: [needMb], mostMb: [needMb], isByLayers: false };
 };
 
 /**
@@ -243,6 +249,13 @@ export const fitDevices = (
   }
   return null;
 };
+
+/** Its parts follow memory that another load has yet to take: the node, which deals by what is free, would not know. */
+export const isPremature = (node: NodeView, { devices, mb, mostMb }: Fit): boolean =>
+  devices.some(
+    (device, i) =>
+      (mostMb[i] ?? 0) > (mb[i] ?? 0) && node.reservations.some((reservation) => reservation.devices.includes(device)),
+  );
 
 /** Why an empty node could never hold it; null when it could. */
 export const neverFits = (node: NodeView, spread: Spread, needMb: number): string | null => {

@@ -218,7 +218,7 @@ describe('a model is placed', () => {
     const poisoned = nodeView('p', { devices: [{ poisoned: true }, 12_000], models: onDisk });
     expect(decided([poisoned])).toBe('place p [1]');
     const promised = nodeView('n', {
-      reservations: [{ modelId: 'x', devices: [0], mb: [8000] }],
+      reservations: [{ modelId: 'x', devices: [0], mostMb: [8000] }],
       models: onDisk,
     });
     expect(decided([promised])).toBe('wait n: another model is being placed there');
@@ -229,13 +229,13 @@ describe('a model is placed', () => {
   it('with evictions only on devices that no other load is about to change', () => {
     const node = nodeView('n', {
       devices: [{ freeMb: 0 }, { freeMb: 0 }],
-      reservations: [{ modelId: 'x', devices: [0], mb: [16_000] }],
+      reservations: [{ modelId: 'x', devices: [0], mostMb: [16_000] }],
       models: { ...onDisk, going: { closingFor: 'x' }, idle: { devices: [1], vramUsedMb: 16_000 } },
     });
     expect(decided([node])).toBe('place n [1] evicting idle');
     const shared = nodeView('n', {
       devices: [{ totalMb: 24_000, freeMb: 4000 }],
-      reservations: [{ modelId: 'x', devices: [0], mb: [4000] }],
+      reservations: [{ modelId: 'x', devices: [0], mostMb: [4000] }],
       models: { ...onDisk, idle: { vramUsedMb: 20_000 } },
     });
     expect(decided([shared])).toBe('wait n: another model is being placed there');
@@ -326,6 +326,14 @@ describe('a model that devices share', () => {
       models: { m, x: { devices: [1], vramUsedMb: 18_000 } },
     });
     expect(decided([node], table)).toBe('place n [0 1]');
+  });
+
+  it('waits for another load before its parts follow what that will leave', () => {
+    const reservations = [{ modelId: 'x', devices: [1], mostMb: [18_000] }];
+    const node = nodeView('n', { devices: [24_000, 24_000], models: { m }, reservations });
+    expect(decided([node], table)).toBe('wait n: another model is being placed there');
+    const beside = nodeView('n', { devices: [24_000, 40_000], models: { m }, reservations });
+    expect(decided([beside], table)).toBe('place n [0 1]');
   });
 
   it('counts what each device has of others that devices share', () => {

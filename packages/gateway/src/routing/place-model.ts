@@ -20,6 +20,7 @@ import {
   fitDevices,
   freeFor,
   freeMb,
+  isPremature,
   isServable,
   neverFits,
   residentsOn,
@@ -185,6 +186,7 @@ export const judgeSite = (node: NodeView, input: PlaceInput): Site => {
   const fit = fitDevices(node, spread, needMb, freeFor(node, spread));
   if (fit === null)
     return withEvictions(node, { profile: input.profile, spread, needMb, waitMs: input.waitMs }, input.eviction);
+  if (isPremature(node, fit)) return { kind: 'later', node, reason: 'another model is being placed there' };
   return { kind: 'place', node, fit, victims: [], drains: false, reason: fitText(fit, needMb) };
 };
 

@@ -25,8 +25,8 @@ export interface DeviceView {
 export interface Reservation {
   readonly modelId: string;
   readonly devices: readonly number[];
-  /** Of each of them. */
-  readonly mb: readonly number[];
+  /** Of each of them, at most. */
+  readonly mostMb: readonly number[];
 }
 
 /** A model as one node has it: loaded, on its way, or on disk. */
