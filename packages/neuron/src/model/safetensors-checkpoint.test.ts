@@ -231,6 +231,16 @@ describe('a hostile header', () => {
     using checkpoint = await SafetensorsCheckpoint.open(await folderWith(header, 16));
     expect(checkpoint.tensor('none').nBytes).toBe(0);
   });
+
+  it('is not checked tensor by tensor when it has more of them than any', async () => {
+    const n = 262_145;
+    const entry = JSON.stringify(tensorOf(0, 0, 'F32', [0]));
+    const header = `{${Array.from({ length: n }, (_, i) => `"${i}":${entry}`).join()}}`;
+    await expect(SafetensorsCheckpoint.open(await folderWith(header))).rejects.toMatchObject({
+      code: 'model_load_failed',
+      message: expect.stringContaining(`has ${n} tensors, more than the 262144 read`) as string,
+    });
+  });
 });
 
 describe('the files of a checkpoint', () => {

@@ -27,6 +27,8 @@ export interface SafetensorsEntry {
 export const lengthBytes = 8;
 /** The format's own limit. */
 const headerBytesMax = 100_000_000;
+/** Of one file; the largest models in use have fewer in all their files. */
+const tensorsMax = 262_144;
 /** A patch embedding has five axes. */
 const rankMax = 8;
 
@@ -113,9 +115,9 @@ export const parseSafetensorsHeader = (
   file: string,
 ): readonly SafetensorsEntry[] => {
   const dataStart = lengthBytes + header.byteLength;
-  const entries = Object.entries(parseJson(header, file))
-    .filter(([name]) => name !== '__metadata__')
-    .map(([name, value]) => parseEntry(name, value, dataStart, nFileBytes, file));
+  const values = Object.entries(parseJson(header, file)).filter(([name]) => name !== '__metadata__');
+  if (values.length > tensorsMax) return refuse(file, `has ${values.length} tensors, more than the ${tensorsMax} read`);
+  const entries = values.map(([name, value]) => parseEntry(name, value, dataStart, nFileBytes, file));
   checkNoOverlap(entries, file);
   const end = entries.reduce((last, { offset, nBytes }) => Math.max(last, offset + nBytes), dataStart);
   // As the format's own library: what no tensor names is a sign of a broken file.
