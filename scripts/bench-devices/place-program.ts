@@ -98,10 +98,10 @@ const roomsFor = async (host: DeviceHost, options: ModelOptions, { others, layer
   const { nBytes, nLayers } = whole ?? { nBytes: 0, nLayers: 0 };
   const nMembers = 1 + others.length + (layers.areOnHost ? 1 : 0);
   for (let share = 1 / nMembers; share < 1; share += 0.05) {
-    const room = share * nBytes;
-    const roomBytes = [room, ...others.map((_, i) => (layers.areOnHost || i < others.length - 1 ? room : Infinity))];
-    const [first] = await partsWith(roomBytes);
-    if (first !== undefined && first.nLayers >= Math.floor(nLayers / nMembers)) return { roomBytes };
+    const roomBytes = [share * nBytes, ...others.map(() => share * nBytes)];
+    const parts = await partsWith(roomBytes);
+    const nOnHost = parts.at(-1)?.nLayers ?? 0;
+    if (nOnHost <= (layers.areOnHost ? Math.ceil(nLayers / nMembers) : 0)) return { roomBytes };
   }
   return {};
 };
