@@ -55,6 +55,8 @@ export interface NodeModelSnapshot {
   readonly status: 'loaded' | 'loading' | 'unloading' | 'available' | 'failed';
   readonly devices: readonly number[];
   readonly vram_used_mb: number;
+  /** What each of `devices` has of it. */
+  readonly devices_mb: readonly number[];
   /** What each device (null: the host's memory) has of it where its layers are on several; empty otherwise. */
   readonly layers: readonly Pick<LayerPart, 'device' | 'name' | 'layers' | 'mb'>[];
   /** Leases of this gateway. */

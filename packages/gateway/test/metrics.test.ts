@@ -213,6 +213,7 @@ const snapshot: FleetSnapshot = {
           status: 'loaded',
           devices: [0],
           vram_used_mb: 60,
+          devices_mb: [60],
           layers: [],
           in_flight: 2,
           foreign_in_flight: 1,

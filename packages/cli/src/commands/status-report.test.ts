@@ -22,6 +22,7 @@ const model: NodeModelSnapshot = {
   status: 'loaded',
   devices: [0],
   vram_used_mb: 9216,
+  devices_mb: [9216],
   layers: [],
   in_flight: 2,
   foreign_in_flight: 1,

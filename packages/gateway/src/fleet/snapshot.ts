@@ -8,7 +8,7 @@ import type {
   QueueSnapshot,
 } from '@cortex/core';
 import { isKnownModel, listModels } from '../routing/catalogue.ts';
-import { freeMb, isServable } from '../routing/memory.ts';
+import { freeMb, heldMb, isServable } from '../routing/memory.ts';
 import { isPinned } from '../routing/residency.ts';
 import type { DeviceView } from '../routing/topology.ts';
 import type { FleetData, ModelRecord, NodeRecord, Plan } from './fleet-data.ts';
@@ -40,6 +40,7 @@ const modelSnapshot = (data: Readonly<FleetData>, record: ModelRecord, nowMs: nu
   status: statusOf(record),
   devices: record.devices,
   vram_used_mb: record.vramUsedMb,
+  devices_mb: record.devices.map((device) => heldMb(record, device)),
   layers: record.layers.map(({ device, name, layers, mb }) => ({ device, name, layers, mb })),
   in_flight: record.leases,
   foreign_in_flight: record.foreign,

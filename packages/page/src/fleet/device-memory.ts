@@ -11,7 +11,7 @@ export interface MemoryPart {
   readonly share: number;
 }
 
-/** Devices that share every layer of a model have equal parts of it. Parts never exceed the whole, whatever is reported. */
+/** Parts never exceed the whole, whatever is reported. */
 export const memoryParts = (device: Device, models: NodeSnapshot['models']): readonly MemoryPart[] => {
   const total = device.vram_total_mb;
   if (total <= 0) return [];
@@ -23,11 +23,8 @@ export const memoryParts = (device: Device, models: NodeSnapshot['models']): rea
     leftMb -= fits;
     parts.push({ kind, name, mb: fits, share: fits / total });
   };
-  for (const { id, devices, layers, vram_used_mb: usedMb } of models) {
-    const part = layers.find((each) => each.device === device.index);
-    if (part !== undefined) add('model', id, part.mb);
-    else if (layers.length === 0 && devices.includes(device.index)) add('model', id, usedMb / devices.length);
-  }
+  for (const { id, devices, devices_mb: eachMb } of models)
+    add('model', id, eachMb[devices.indexOf(device.index)] ?? 0);
   const modelsMb = total - leftMb;
   add('other', 'other use', device.vram_used_mb - modelsMb);
   add('reserved', 'reserved for a load', device.vram_reserved_mb);
