@@ -45,7 +45,10 @@ const searchResultBlock = z.object({
   content: plainContent,
 });
 
-const resultBlocks = [textBlock, imageBlock, documentBlock, searchResultBlock] as const;
+/** What a search among tools has found, one of those that the request brings. */
+const toolReferenceBlock = z.object({ type: z.literal('tool_reference'), tool_name: z.string() });
+
+const resultBlocks = [textBlock, imageBlock, documentBlock, searchResultBlock, toolReferenceBlock] as const;
 
 const toolResultBlock = z.object({
   type: z.literal('tool_result'),

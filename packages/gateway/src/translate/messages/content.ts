@@ -41,6 +41,8 @@ export const blockParts = (block: ShownBlock, param: string): ContentPart[] => {
       return documentParts(block, param);
     case 'search_result':
       return [text(`${block.title}\n${block.source}\n`), ...toParts(block.content, `${param}.content`)];
+    case 'tool_reference':
+      return [text(block.tool_name)];
     case 'ignored':
       throw unreadable(`blocks of type '${block.tag}' are not taken here`, 'send what they say as text', param);
   }

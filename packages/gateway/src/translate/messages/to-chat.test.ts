@@ -218,6 +218,16 @@ describe('calls and results', () => {
     ]);
   });
 
+  it('name the tools that a search among them has found', () => {
+    const content = [{ type: 'tool_reference', tool_name: 'read' }];
+    const result = { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'toolu_1', content }] };
+    expect(messagesOf([hi, { role: 'assistant', content: [call] }, result])).toEqual([
+      hi,
+      callMessage,
+      { role: 'tool', tool_call_id: 'toolu_1', content: 'read' },
+    ]);
+  });
+
   it.each([
     ['no such file', 'Error: no such file'],
     [[{ type: 'text', text: 'bad' }], 'Error: bad'],
