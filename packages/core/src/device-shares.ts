@@ -4,7 +4,7 @@
  */
 
 /** Whole pieces make a share larger or smaller than it was meant to be: this many times it is corrected. */
-export const shareCorrectionsMax = 8;
+export const shareCorrectionsMax = 16;
 /** Of all: every device gets something. */
 const leastShare = 1e-3;
 
