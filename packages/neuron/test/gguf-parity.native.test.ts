@@ -159,6 +159,17 @@ describe('the same weights as safetensors and as GGUF', () => {
     },
   );
 
+  it('do not see through the tower of another kind of model, though it fits', async () => {
+    const dir = join(root, 'foreign tower');
+    await writeCheckpoint(join(dir, 'hf'), tinyQwen35({ vision: true }));
+    const [file = ''] = writeGguf(join(dir, 'hf'), join(dir, 'model.gguf'));
+    writeMmproj(join(dir, 'hf'), join(dir, 'mmproj-F32.gguf'), { projector: 'qwen2vl_merger' });
+    await expect(load(file, 'auto')).rejects.toMatchObject({
+      code: 'model_load_failed',
+      message: expect.stringMatching(/mmproj-F32\.gguf: clip\.projector_type is "qwen2vl_merger"/) as string,
+    });
+  });
+
   it.each(['blk.1.attn_q.bias', 'blk.0.ffn_down_exps.scale', 'output.scale'])(
     'are not computed without what the file has beside a matrix: %s',
     async (extra) => {

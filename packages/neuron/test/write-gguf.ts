@@ -152,11 +152,14 @@ export const writeGguf = (dir: string, path: string, options: WriteGgufOptions =
 export const writeMmproj = (
   dir: string,
   path: string,
-  options: Pick<WriteGgufOptions, 'type' | 'typeOf'> & { readonly attention?: 'fused' | 'split' } = {},
+  options: Pick<WriteGgufOptions, 'type' | 'typeOf'> & {
+    readonly attention?: 'fused' | 'split';
+    readonly projector?: string;
+  } = {},
 ): void => {
   using checkpoint = new CheckpointValues(dir);
   const config = readConfig(dir);
   const plans = towerPlans(config, checkpoint, options.attention ?? 'fused');
   const tensors = plans.map((plan) => tensorOf(plan, typeOfPlan(plan, options), checkpoint));
-  writeGgufFile(path, towerKeys(dir, config), tensors);
+  writeGgufFile(path, towerKeys(dir, config, options.projector), tensors);
 };

@@ -106,7 +106,7 @@ interface Preprocessor {
   readonly size?: { readonly shortest_edge: number; readonly longest_edge: number };
 }
 
-export const towerKeys = (dir: string, config: Json): GgufMetadata => {
+export const towerKeys = (dir: string, config: Json, projector = 'qwen3vl_merger'): GgufMetadata => {
   const sizes = tower(config);
   const file = join(dir, 'preprocessor_config.json');
   if (!existsSync(file)) throw new Error(`${dir} has no preprocessor_config.json`);
@@ -116,7 +116,7 @@ export const towerKeys = (dir: string, config: Json): GgufMetadata => {
     'general.architecture': scalar('string', 'clip'),
     'general.type': scalar('string', 'mmproj'),
     'clip.has_vision_encoder': scalar('bool', true),
-    'clip.projector_type': scalar('string', 'qwen3vl_merger'),
+    'clip.projector_type': scalar('string', projector),
     'clip.use_gelu': scalar('bool', true),
     'clip.vision.image_size': scalar('u32', Math.sqrt(sizes.nPositions) * sizes.patch),
     'clip.vision.patch_size': scalar('u32', sizes.patch),

@@ -1,4 +1,5 @@
 /** Qwen3.5's `config.json` out of the keys of a GGUF file and of the tower's beside it. */
+import { CortexError } from '@cortex/core';
 import type { GgufModel } from '../../model-files/gguf-file.ts';
 import { archKeys, decoderFields } from '../gguf-fields.ts';
 
@@ -27,8 +28,22 @@ const ropeFields = (model: GgufModel, headDim: number | null): Readonly<Record<s
   };
 };
 
+const projectorType = 'qwen3vl_merger';
+
+/** Another model's tower may have the same tensors, as wide: what it makes of a picture means nothing to this one. */
+const refuseForeignTower = ({ metadata }: NonNullable<GgufModel['tower']>): void => {
+  const type = metadata.text('clip.vision.projector_type') ?? metadata.text('clip.projector_type');
+  if (type === null || type === projectorType) return;
+  const shown = JSON.stringify(type.slice(0, 64));
+  throw new CortexError(
+    'model_load_failed',
+    `${metadata.file}: clip.projector_type is ${shown}, which is another model's tower; this one takes "${projectorType}"`,
+  );
+};
+
 const visionFields = ({ metadata, tower }: GgufModel): Readonly<Record<string, unknown>> => {
   if (tower === null) return {};
+  refuseForeignTower(tower);
   const number = (name: string): number | null => tower.metadata.number(`clip.vision.${name}`);
   const patch = number('patch_size');
   const side = (number('image_size') ?? NaN) / (patch ?? NaN);
