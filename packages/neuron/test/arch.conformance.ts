@@ -137,6 +137,29 @@ const describeText = (model: () => DeviceModel): void => {
     });
   });
 
+  it('gives rows of a batch what they give alone where a short one and a long one end the cache', () => {
+    const prompts = [textIds(5, 40), textIds(300, 41)];
+    const next = (sequences: readonly ModelSequence[]): Float32Array =>
+      model()
+        .decode(sequences.map((sequence) => ({ sequence, id: 7 })))
+        .slice();
+    const alone = prompts.map((prompt) => {
+      using sequence = opened(model(), 512);
+      model().forward(sequence, prompt, 0, 'none');
+      return next([sequence]);
+    });
+    using before = opened(model(), 512 * (nSlots - 1) - 256);
+    using short = opened(model(), 256);
+    using long = opened(model(), 512);
+    const sequences = [short, long];
+    sequences.forEach((sequence, i) => model().forward(sequence, prompts[i]!, 0, 'none'));
+    const rows = next(sequences);
+    expect(before.nPast).toBe(0);
+    alone.forEach((wanted, i) =>
+      expect(distance(rows.slice(i * model().nLogits, (i + 1) * model().nLogits), wanted)).toBeLessThan(tolerance),
+    );
+  });
+
   it('leaves the logits of each step where those of the one before were', () => {
     using a = opened(model());
     using b = opened(model());

@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { attentionRuns, type CellRow } from './attention-runs.ts';
 
@@ -39,5 +40,29 @@ describe('sequences that attend together', () => {
     ];
     expect(shapeOf(rows, 1024)).toEqual(['2 from 0 every 512: 512']);
     expect(shapeOf(rows, 768)).toHaveLength(2);
+  });
+
+  it('look at as many cells as the cache has behind the first, also where a long one follows a short one closely', () => {
+    const rows = [
+      { firstCell: 1024, nCells: 256 },
+      { firstCell: 1280, nCells: 1024 },
+    ];
+    expect(shapeOf(rows, 2560)).toHaveLength(2);
+    expect(shapeOf(rows, 3072)).toEqual(['2 from 1024 every 256: 1024']);
+    const lengths = fc.array(fc.record({ own: fc.integer({ min: 1, max: 8 }), gap: fc.nat(3) }), { minLength: 1 });
+    fc.assert(
+      fc.property(lengths, fc.nat(4), (extents, nRest) => {
+        let end = 0;
+        const laid = extents.map(({ own, gap }): CellRow => {
+          const firstCell = end + gap * 256;
+          end = firstCell + own * 256;
+          return { firstCell, nCells: own * 256 };
+        });
+        const nCellsInCache = end + nRest * 256;
+        const runs = attentionRuns(laid, nCellsInCache);
+        expect(runs.reduce((n, { nRows }) => n + nRows, 0)).toBe(laid.length);
+        for (const run of runs) expect(run.firstCell + run.nRows * run.nCells).toBeLessThanOrEqual(nCellsInCache);
+      }),
+    );
   });
 });

@@ -30,7 +30,9 @@ const extended = (run: AttentionRun, nUseful: number, row: CellRow, nCellsInCach
   const nCells = Math.max(run.nCells, row.nCells);
   const isEven = stride > 0 && (run.nRows === 1 || stride === run.stride);
   const nInVain = nRows * nCells - nUseful - row.nCells;
-  if (!isEven || row.firstCell + nCells > nCellsInCache || nInVain > (nRows - 1) * cellsPerOperation) return null;
+  // Where they look at more than their distance, ggml wants as much room for a view as if none looked at another's.
+  const end = Math.max(row.firstCell + nCells, run.firstCell + nRows * nCells);
+  if (!isEven || end > nCellsInCache || nInVain > (nRows - 1) * cellsPerOperation) return null;
   return { nRows, firstCell: run.firstCell, stride, nCells };
 };
 
