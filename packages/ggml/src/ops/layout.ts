@@ -21,7 +21,10 @@ export interface ViewStrides {
   readonly offset?: number;
 }
 
-/** A window on `a`: `dims` with the given strides. */
+/**
+ * A window on `a`: `dims` with the given strides. @throws ShapeError where it ends behind `a`, or would if its rows lay one
+ * after the other: ggml ends the process for either.
+ */
 export const view = (ctx: Context, a: Tensor, dims: readonly number[], strides: ViewStrides = {}): Tensor => {
   const ne = shapeOf(dims);
   const nb0 = a.type.blockBytes;
@@ -30,7 +33,8 @@ export const view = (ctx: Context, a: Tensor, dims: readonly number[], strides: 
   const nb3 = strides.nb3 ?? nb2 * ne[2];
   const offset = strides.offset ?? 0;
   const rowEnd = (nb0 * ne[0]) / a.type.blockSize;
-  const end = offset + (ne[3] - 1) * nb3 + (ne[2] - 1) * nb2 + (ne[1] - 1) * nb1 + rowEnd;
+  const strided = (ne[3] - 1) * nb3 + (ne[2] - 1) * nb2 + (ne[1] - 1) * nb1 + rowEnd;
+  const end = offset + Math.max(strided, rowEnd * ne[1] * ne[2] * ne[3]);
   const size = (a.ne[3] - 1) * a.nb[3] + (a.ne[2] - 1) * a.nb[2] + (a.ne[1] - 1) * a.nb[1];
   const aEnd = size + (a.nb[0] * a.ne[0]) / a.type.blockSize;
   require(offset >= 0 && end <= aEnd, 'view', `[${dims.join(', ')}] ends at byte ${end} of ${aEnd}`, a);

@@ -15,6 +15,18 @@ const distance = (got: ArrayLike<number>, wanted: ArrayLike<number>): number => 
 /** f16 bits of 0 and −∞. */
 const [open, closed] = [0, 0xfc00] as const;
 
+describe('a view', () => {
+  it('whose rows overlap ends with the tensor as if they did not, and is else refused before ggml sees it', () => {
+    const x = values(10, 1);
+    const got = compute(({ ctx, f32 }) => {
+      const tensor = f32([10], x);
+      expect(() => ops.view(ctx, tensor, [8, 2], { nb1: 4 })).toThrow(ops.ShapeError);
+      return ops.cont(ctx, ops.view(ctx, tensor, [4, 2], { nb1: 4 }), 4, 2);
+    });
+    expect(distance(got, [...x.slice(0, 4), ...x.slice(1, 5)])).toBe(0);
+  });
+});
+
 describe('rope', () => {
   it('gives each axis of interleaved M-RoPE every third pair while its section lasts, and the fourth axis the rest', () => {
     const [headDim, nHeads, n, nDims] = [32, 2, 3, 24];
