@@ -1,6 +1,7 @@
 /**
  * Unions tagged by `type` that stay open: a tag nobody here knows passes as `ignored`, as a client of a later date
- * may send it, for whoever reads it to skip or to refuse; a known tag with wrong members is still an error. Both Anthropic's and the Responses protocol grow so.
+ * may send it, for whoever reads it to skip or to refuse; a known tag with wrong members is still an error. Both
+ * Anthropic's and the Responses protocol grow so.
  */
 import { z } from 'zod';
 

@@ -6,7 +6,7 @@ import type { Native, Pointer } from './native.ts';
 import type { Tensor } from './tensor.ts';
 import { bufferUsages, type BufferUsage } from './types.ts';
 
-/** Where `struct ggml_tensor` has its `buffer`. */
+/** Where `struct ggml_tensor` has its `buffer`, behind its type and four bytes of padding. */
 const bufferOffset = 8;
 /** Where `struct ggml_tensor` has its `data`. */
 const dataOffset = 248;

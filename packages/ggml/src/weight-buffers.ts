@@ -8,11 +8,10 @@ import { Context } from './context.ts';
 import type { Device } from './device.ts';
 import type { Pointer } from './native.ts';
 import * as ops from './ops/index.ts';
+import { asPlaceless, EmptyBuffer } from './placeless.ts';
 import type { Tensor } from './tensor.ts';
 import { tensorTypes, type TensorType } from './types.ts';
 
-/** Where `struct ggml_tensor` has its `buffer`, behind its type and four bytes of padding. */
-const bufferOffset = 8;
 const pointerBytes = 8;
 /** Columns of the product that is asked about: kernels may want a minimum. */
 const nColumns = 512;
@@ -49,17 +48,10 @@ export const takesWeight = (
 ): boolean => {
   const { native } = device;
   using ctx = new Context(native, { nTensorsMax: 4 });
-  const weight = ctx.tensor(type, dims);
-  const product = productWith(ctx, weight);
-  const empty = native.ggml_backend_buft_alloc_buffer(bufferType.ptr, 0);
-  if (empty === null) return false;
-  try {
-    // The question is asked of a node whose operand is in such a buffer; without memory only the field says so.
-    koffi.encode(weight.ptr, bufferOffset, 'void *', empty);
-    return device.supports(product);
-  } finally {
-    native.ggml_backend_buffer_free(empty);
-  }
+  using empty = new EmptyBuffer(native, bufferType, 'weights');
+  // The question is asked of a node whose operand is in such a buffer.
+  const weight = asPlaceless(ctx.tensor(type, dims), empty);
+  return device.supports(productWith(ctx, weight));
 };
 
 /** Whether the device takes rows by index out of a tensor of this type and shape. */
