@@ -2,6 +2,7 @@
  * How devices share a model in parts: alike, for then none waits for another, and other than that as it takes for each
  * to have room. A neuron loads by this, and a gateway tells by it what a neuron could load. Pure.
  */
+import type { Sharing } from './neuron-api.ts';
 
 /** Whole pieces make a share larger or smaller than it was meant to be: this many times it is corrected. */
 export const shareCorrectionsMax = 16;
@@ -9,6 +10,10 @@ export const shareCorrectionsMax = 16;
 const leastShare = 1e-3;
 
 const sum = (all: readonly number[]): number => all.reduce((total, n) => total + n, 0);
+
+/** Megabytes of all devices that share a model. */
+export const sharedMb = ({ each_mb, first_mb, parts }: Sharing, nDevices: number): number =>
+  nDevices * each_mb + first_mb + sum(parts.map(({ count, mb }) => count * mb));
 
 /** Alike for all. */
 export const evenShares = (nDevices: number): readonly number[] => Array.from({ length: nDevices }, () => 1);

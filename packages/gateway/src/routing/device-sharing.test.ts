@@ -1,7 +1,7 @@
-import type { Sharing } from '@cortex/core';
+import { sharedMb, type Sharing } from '@cortex/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { dealSharing, sharedMb } from './device-sharing.ts';
+import { dealSharing } from './device-sharing.ts';
 
 const sharing: Sharing = {
   each_mb: 100,

@@ -2,16 +2,10 @@
  * Whether devices can share a model, and what each would have of it: in the pieces that the node names, alike where there
  * is room, and by what is free where there is not. The node chooses shares in the same way. Pure.
  */
-import { correctShares, dealPieces, evenShares, shareCorrectionsMax, type Sharing } from '@cortex/core';
+import { correctShares, dealPieces, evenShares, shareCorrectionsMax, sharedMb, type Sharing } from '@cortex/core';
 
 /** Where nobody knows what cannot be divided, it counts as so many pieces. */
 const nPiecesUnknown = 4096;
-
-const dealtMb = ({ parts }: Sharing): number => parts.reduce((sum, { count, mb }) => sum + count * mb, 0);
-
-/** Megabytes of all that share it. */
-export const sharedMb = (sharing: Sharing, nDevices: number): number =>
-  nDevices * sharing.each_mb + sharing.first_mb + dealtMb(sharing);
 
 /** What there is too little of for so many devices; null when they can share it. */
 export const undividable = ({ parts }: Sharing, nDevices: number): Sharing['parts'][number] | null =>

@@ -2,8 +2,8 @@
  * Whether and where a model fits on a node. A device's free memory is what the last poll saw less what loads in
  * progress were promised, so two loads can never be given the same memory.
  */
-import type { BrokenGroup, ModelProfile, Sharing } from '@cortex/core';
-import { dealSharing, evenParts, sharedMb, undividable } from './device-sharing.ts';
+import { sharedMb, type BrokenGroup, type ModelProfile, type Sharing } from '@cortex/core';
+import { dealSharing, evenParts, undividable } from './device-sharing.ts';
 import type { DeviceView, ModelOnNode, NodeView } from './topology.ts';
 
 /** Devices for one load and the memory it takes on each. */

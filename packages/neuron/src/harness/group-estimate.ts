@@ -44,7 +44,3 @@ export const sharingOf = (
     mb: (weightBytes + kvBytesPerToken * tokens.kvTokens + stateBytes) / mb,
   })),
 });
-
-/** Megabytes of all that share it. */
-export const sharedMb = ({ each_mb, first_mb, parts }: Sharing, nDevices: number): number =>
-  Math.ceil(parts.reduce((sum, { count, mb: ofOne }) => sum + count * ofOne, nDevices * each_mb + first_mb));

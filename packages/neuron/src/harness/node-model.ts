@@ -1,9 +1,9 @@
 /** A model as `/models` shows it. Pure: what is known, its state, and how the devices are. */
-import type { GgmlConfig, LayerPart, NodeModel } from '@cortex/core';
+import { sharedMb, type GgmlConfig, type LayerPart, type NodeModel } from '@cortex/core';
 import type { Device } from '../device/contract.ts';
 import type { LoadProgress } from '../model/device-model.ts';
 import { addedParts, kvShareOf, needsFrom, partsText, planMemory, totalBytes } from '../model/memory-plan.ts';
-import { estimateGroup, sharedMb, type GroupEstimate } from './group-estimate.ts';
+import { estimateGroup, type GroupEstimate } from './group-estimate.ts';
 import { deviceOfPart } from './held-memory.ts';
 import { outOfService, type LoadedModel } from './loaded-model.ts';
 import type { KnownModel } from './model-catalogue.ts';
@@ -203,7 +203,7 @@ const neededMb = ({ bytes, facts }: KnownModel, { size, config }: NodeModelConte
   if (size?.kind === 'measured') {
     const { needs, nDevices } = size;
     if (nDevices > 1 && needs.sharing !== null)
-      return sharedMb(expectedSharing(needs.sharing, needs, config), nDevices);
+      return Math.ceil(sharedMb(expectedSharing(needs.sharing, needs, config), nDevices));
     return toMb(totalBytes(expectedParts(needs, config)) + needs.mappedBytes);
   }
   return toMb(bytes + facts.kvBytesPerToken * Math.min(guessedTokens, facts.contextMax ?? Infinity));
