@@ -25,16 +25,29 @@ describe('SegmentCache', () => {
   });
 
   it('forgets the texts not used for longest once it is full', () => {
-    const cache = new SegmentCache(500);
+    const cache = new SegmentCache(2500);
     const { encode, calls } = counting();
     for (const char of ['a', 'b', 'a', 'c', 'a', 'b']) cache.encode(text(char), encode);
     expect(calls).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('does not keep texts that are short, or longer than it may hold', () => {
-    const cache = new SegmentCache(500);
+  it.each([
+    { chars: ['a', 'b', 'c', 'a'], bytesEach: 1000, nEncoded: 3 },
+    { chars: ['日', '月', '火', '日'], bytesEach: 1200, nEncoded: 4 },
+  ])('counts 200 ids and 200 characters as $bytesEach bytes: $chars', ({ chars, nEncoded }) => {
+    const cache = new SegmentCache(3000);
+    const { encode, calls } = counting();
+    for (const char of chars) cache.encode(text(char), encode);
+    expect(calls.length).toBe(nEncoded);
+  });
+
+  it('does not keep texts that are short, or larger than it may be', () => {
+    const cache = new SegmentCache(2500);
     const { encode, calls } = counting();
     for (const length of [10, 10, 501, 501]) cache.encode(text('x', length), encode);
     expect(calls.length).toBe(4);
+    cache.encode(text('y', 500), encode);
+    cache.encode(text('y', 500), encode);
+    expect(calls.length).toBe(5);
   });
 });

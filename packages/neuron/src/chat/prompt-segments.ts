@@ -6,34 +6,42 @@
 /** Below this the lookup costs as much as it saves. */
 const textCharsMin = 128;
 
-export class SegmentCache {
-  readonly #charsMax: number;
-  /** Least recently used first. */
-  readonly #entries = new Map<string, readonly number[]>();
-  #nChars = 0;
+const outsideLatin1 = /[\u0100-\uffff]/;
 
-  /** Keeps texts of at most `charsMax` UTF-16 units together. */
-  constructor(charsMax = 8 * 2 ** 20) {
-    this.#charsMax = charsMax;
+/** As V8 holds them: a byte for each character where one is enough for all, and the ids' four. */
+const bytesOf = (text: string, ids: Int32Array): number =>
+  text.length * (outsideLatin1.test(text) ? 2 : 1) + ids.byteLength;
+
+export class SegmentCache {
+  readonly #bytesMax: number;
+  /** Least recently used first. */
+  readonly #entries = new Map<string, Int32Array>();
+  #nBytes = 0;
+
+  /** The default is about a million tokens of English. */
+  constructor(bytesMax = 8 * 2 ** 20) {
+    this.#bytesMax = bytesMax;
   }
 
   /** @returns the kept ids of `text`, or those `encode` gives. */
-  encode(text: string, encode: (text: string) => readonly number[]): readonly number[] {
-    if (text.length < textCharsMin || text.length > this.#charsMax) return encode(text);
+  encode(text: string, encode: (text: string) => readonly number[]): Iterable<number> {
+    if (text.length < textCharsMin || text.length > this.#bytesMax) return encode(text);
     const kept = this.#entries.get(text);
     if (kept !== undefined) {
       this.#entries.delete(text);
       this.#entries.set(text, kept);
       return kept;
     }
-    const ids = encode(text);
+    const ids = Int32Array.from(encode(text));
+    const nBytes = bytesOf(text, ids);
+    if (nBytes > this.#bytesMax) return ids;
     // A copy: a slice would keep the whole prompt it was cut from alive.
     this.#entries.set(Buffer.from(text, 'utf16le').toString('utf16le'), ids);
-    this.#nChars += text.length;
-    for (const oldest of this.#entries.keys()) {
-      if (this.#nChars <= this.#charsMax) break;
+    this.#nBytes += nBytes;
+    for (const [oldest, oldestIds] of this.#entries) {
+      if (this.#nBytes <= this.#bytesMax) break;
       this.#entries.delete(oldest);
-      this.#nChars -= oldest.length;
+      this.#nBytes -= bytesOf(oldest, oldestIds);
     }
     return ids;
   }
