@@ -7,7 +7,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readCheckpointFacts } from '../src/harness/checkpoint-facts.ts';
 import { loadPromptSide } from '../src/harness/prompt-side.ts';
+import { configuredArch } from '../src/model/configured-arch.ts';
 import { readModelConfig } from '../src/model/model-config.ts';
+import { openCheckpoint } from '../src/model/open-checkpoint.ts';
 import { Tokenizer } from '../src/tokenizer/tokenizer.ts';
 import { writeGguf, writeMmproj } from './write-gguf.ts';
 
@@ -72,6 +74,16 @@ describe('a GGUF file beside its tower', () => {
     expect(ours).toMatchObject({ model_type: 'qwen3_5', num_hidden_layers, layer_types, vocab_size, head_dim });
     const { depth, num_position_embeddings, out_hidden_size } = theirs['vision_config'] ?? {};
     expect(ours['vision_config']).toMatchObject({ depth, num_position_embeddings, out_hidden_size });
+  });
+
+  it('is named where its keys are wrong: it has no config.json', async () => {
+    const [odd = ''] = writeGguf(folder, join(root, 'odd.gguf'));
+    const bytes = readFileSync(odd);
+    const key = Buffer.from('qwen35.attention.layer_norm_rms_epsilon');
+    bytes.writeFloatLE(-1, bytes.indexOf(key) + key.length + 4);
+    writeFileSync(odd, bytes);
+    using checkpoint = await openCheckpoint(odd);
+    expect(() => configuredArch(checkpoint)).toThrow(/^odd\.gguf, as config\.json: .*rms_norm_eps/);
   });
 
   it('is known not to be servable before it is loaded, where its tokenizer is of another kind', async () => {

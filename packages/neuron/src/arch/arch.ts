@@ -151,6 +151,6 @@ export interface Arch {
     /** The keys as `config.json` would have them, but for `model_type`; judged by `configure`. */
     configOf(model: GgufModel): Readonly<Record<string, unknown>>;
   };
-  /** @throws CortexError `model_load_failed` for a config that is broken or asks for what is not built here. */
+  /** @throws BadConfig, CortexError `model_load_failed` for tensors that are missing. */
   configure(config: unknown, names: TensorNames): ArchModel;
 }

@@ -17,7 +17,18 @@ export const ropeFields = {
     .nullish(),
 } as const;
 
-export const badConfig = (why: string): CortexError => new CortexError('model_load_failed', `config.json: ${why}`);
+/** A config that is broken or asks for what is not built here. */
+export class BadConfig extends CortexError {
+  readonly why: string;
+
+  /** @param from where the config is from, for the message. */
+  constructor(why: string, from = 'config.json') {
+    super('model_load_failed', `${from}: ${why}`);
+    this.why = why;
+  }
+}
+
+export const badConfig = (why: string): BadConfig => new BadConfig(why);
 
 /** @throws CortexError `model_load_failed` naming the first wrong field. */
 export const parseConfigFields = <T>(schema: z.ZodType<T>, config: unknown): T => {

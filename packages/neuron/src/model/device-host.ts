@@ -1,7 +1,7 @@
 /** An opened ggml device, or several that share models: the only door to models on it. Runs in the device's worker thread. */
 import { holdings, OutOfMemoryError, type Backend } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
-import { archOf } from '../arch/registry.ts';
+import { configuredArch } from './configured-arch.ts';
 import { Caches, kvBytesPerToken, stateBytesPerSlot } from './caches.ts';
 import { CausalModel } from './causal-model.ts';
 import { hostDevice, memoryOf, openGround, type ComputeGround } from './compute-ground.ts';
@@ -52,7 +52,7 @@ class GgmlHost implements DeviceHost {
 
   async loadModel(options: ModelOptions, onProgress: (progress: LoadProgress) => void): Promise<DeviceModel> {
     using checkpoint = await openCheckpoint(options.dir);
-    const whole = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+    const whole = configuredArch(checkpoint);
     const arch = forDrafts(whole, options);
     const plan = planLoad(this.#ground, checkpoint, arch, options);
     const weights = this.#allocate(plan);

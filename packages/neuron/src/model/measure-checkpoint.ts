@@ -2,7 +2,7 @@
 import { CortexError, evenShares } from '@cortex/core';
 import type { Device } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
-import { archOf } from '../arch/registry.ts';
+import { configuredArch } from './configured-arch.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { forDrafts } from './device-host.ts';
 import type { ModelOptions } from './device-model.ts';
@@ -90,7 +90,7 @@ const measureSharingByTwo = (measuring: Measuring): SharedNeeds | null => {
 export const measureCheckpoint = async (device: Device, options: MeasureOptions): Promise<MeasuredNeeds> => {
   using checkpoint = await openCheckpoint(options.dir);
   const { nDevices = 1, nDevicesThere = 1 } = options;
-  const whole = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+  const whole = configuredArch(checkpoint);
   const arch = forDrafts(whole, options);
   const measuring = { device, checkpoint, arch, towerSpecs: arch.vision?.weights ?? [], options };
   const model = modelFor(measuring, 1);

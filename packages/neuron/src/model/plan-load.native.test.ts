@@ -5,7 +5,7 @@ import { openLibrary, type Device } from '@cortex/ggml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyQwen35 } from '../../test/generated-models.ts';
 import { writeCheckpoint } from '../../test/write-checkpoint.ts';
-import { archOf } from '../arch/registry.ts';
+import { configuredArch } from './configured-arch.ts';
 import { openGround } from './compute-ground.ts';
 import { forDrafts } from './device-host.ts';
 import { measureCheckpoint } from './measure-checkpoint.ts';
@@ -56,7 +56,7 @@ describe('a load over devices of unequal memory', () => {
   ): Promise<LoadPlan> => {
     using ground = openGround({ index: cpu.index, others: [cpu.index], threads: 1 });
     using checkpoint = await openCheckpoint(dir);
-    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
+    const arch = forDrafts(configuredArch(checkpoint), options);
     const [first, second] = freeBytes;
     return planLoad({ ...ground, devices: [withMemory(first), withMemory(second)] }, checkpoint, arch, options);
   };
@@ -103,7 +103,7 @@ describe('a load over devices of unequal memory', () => {
     const options = optionsFor(null, 2);
     using ground = openGround({ index: cpu.index, threads: 1 });
     using checkpoint = await openCheckpoint(dir);
-    const arch = forDrafts(archOf(checkpoint.config).configure(checkpoint.config, checkpoint), options);
+    const arch = forDrafts(configuredArch(checkpoint), options);
     const { memory } = planLoad({ ...ground, devices: [withMemory(free * mb)] }, checkpoint, arch, options);
     const limits = { contextMax: options.contextMax, kvTokens: null, nSlots: options.nSlots, kvShare: 0.25 };
     const measured = await measureCheckpoint(cpu, options);

@@ -6,7 +6,7 @@ import { openLibrary, weightBufferTypes } from '@cortex/ggml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tinyQwen35Moe } from '../../test/generated-models.ts';
 import { writeCheckpoint } from '../../test/write-checkpoint.ts';
-import { archOf } from '../arch/registry.ts';
+import { configuredArch } from './configured-arch.ts';
 import { openDevice } from './device-host.ts';
 import type { DeviceHost } from './device-model.ts';
 import { openCheckpoint } from './open-checkpoint.ts';
@@ -79,7 +79,7 @@ describe('weights loaded as another type', () => {
 
 const planFor = async (wanted: WeightType): Promise<ReadonlyMap<string, WeightPlan>> => {
   using checkpoint = await openCheckpoint(dir);
-  const arch = archOf(checkpoint.config).configure(checkpoint.config, checkpoint);
+  const arch = configuredArch(checkpoint);
   const [device] = openLibrary().devices;
   const specs = [...arch.weights, ...(arch.vision?.weights ?? [])];
   return new Map(
