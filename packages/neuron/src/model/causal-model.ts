@@ -16,8 +16,9 @@ import type {
   ModelSequence,
   VisionPrompt,
 } from './device-model.ts';
-import { DeviceEmbeds } from './device-embeds.ts';
+import type { DeviceEmbeds } from './device-embeds.ts';
 import { ImageEncoder } from './image-encoder.ts';
+import { imageSplices } from './image-splices.ts';
 import type { LargestSteps } from './memory-needs.ts';
 import { cellAlignment } from './memory-plan.ts';
 import { KeptSteps } from './kept-steps.ts';
@@ -26,8 +27,7 @@ import { PrefixCopies } from './prefix-copies.ts';
 import { ResultRows } from './result-rows.ts';
 import { SequenceRooms } from './sequence-rooms.ts';
 import { Sequence } from './sequence.ts';
-import { spliceRuns } from './splice-runs.ts';
-import { causalMask, fillCells, fillPositions, roundUp } from './step-inputs.ts';
+import { shapeOf, textPositions, visionPositions, writeInputs, type SequenceRow } from './step-rows.ts';
 import { TextStep, type StepShape, type StepSplice } from './text-step.ts';
 import type { TowerRun } from './tower-run.ts';
 import type { Weights } from './weights.ts';
@@ -58,17 +58,6 @@ export interface CausalModelParts {
   readonly draftMax: number;
   /** f32 position table of the tower; null without one. */
   readonly positionTable: Float32Array | null;
-}
-
-interface StepRowInput {
-  readonly sequence: Sequence;
-  /** Where the step begins: behind the past, but for tokens that the recurrent state has yet to see. */
-  readonly from: number;
-  readonly ids: Int32Array;
-  /** Where the recurrent state goes, if not to where it was. */
-  readonly slotAfter?: number;
-  /** Where its outputs come among those of the rows, if not where it comes itself. */
-  readonly place?: number;
 }
 
 /** A step that is not part of its sequence yet. */
@@ -201,7 +190,7 @@ export class CausalModel implements DeviceModel {
     own.checkStep(offset, inputIds.length);
     this.#settle(own);
     const rows = [{ sequence: own, from: offset, ids: inputIds }];
-    return this.#run(rows, this.#sharedPositions(rows), [], output === 'all' ? inputIds.length : 1, output);
+    return this.#run(rows, output, output === 'all' ? inputIds.length : 1);
   }
 
   forwardWithVision(
@@ -216,19 +205,15 @@ export class CausalModel implements DeviceModel {
     const own = ownSequence(sequence);
     own.checkStep(offset, inputIds.length);
     const n = inputIds.length;
-    const positions = new Int32Array(4 * n);
-    const { t, h, w } = prompt.positions;
-    // The fourth turns the pairs that no section reaches: they go by t.
-    const axes = [t, h, w, t];
-    axes.forEach((axis, i) => positions.set(axis.subarray(offset, offset + n), i * n));
+    const positions = visionPositions(prompt.positions, offset, n);
     own.ropeDelta = prompt.positions.ropeDelta;
-    const splices = splicesOf(inputIds, offset, prompt, imageTokenId);
+    const splices = imageSplices(inputIds, offset, prompt, imageTokenId);
     const rows = [{ sequence: own, from: offset, ids: inputIds }];
-    return this.#run(rows, positions, splices, output === 'all' ? n : 1, output);
+    return this.#run(rows, output, output === 'all' ? n : 1, { positions, splices });
   }
 
   decode(rows: readonly { readonly sequence: ModelSequence; readonly id: number }[]): Float32Array {
-    const inputs = rows.map(({ sequence, id }, place): StepRowInput => {
+    const inputs = rows.map(({ sequence, id }, place): SequenceRow => {
       const own = ownSequence(sequence);
       own.checkStep(own.nPast, 1);
       // Alone it takes the tokens that its state has not seen along; in a batch all rows have one.
@@ -236,10 +221,10 @@ export class CausalModel implements DeviceModel {
       return { sequence: own, from: own.nPast - own.behind.length, ids: Int32Array.of(...own.behind, id), place };
     });
     // States that lie side by side are used where they lie; without any, cells at equal distances are attended at once.
-    const startOf = ({ sequence }: StepRowInput): number =>
+    const startOf = ({ sequence }: SequenceRow): number =>
       this.#parts.stateBytes > 0 ? sequence.slot : sequence.extent.start;
     const sorted = inputs.toSorted((a, b) => startOf(a) - startOf(b));
-    return this.#run(sorted, this.#sharedPositions(sorted), [], 1, 'last');
+    return this.#run(sorted, 'last', 1);
   }
 
   draft(sequence: ModelSequence, ids: Int32Array): Float32Array {
@@ -252,7 +237,7 @@ export class CausalModel implements DeviceModel {
     const { nPast, behind, hidden, hiddenBefore } = own;
     const all = [...behind, ...ids];
     const rows = [{ sequence: own, from: nPast - behind.length, ids: Int32Array.from(all), slotAfter: spareSlot }];
-    const logits = this.#run(rows, this.#sharedPositions(rows), [], ids.length, 'last');
+    const logits = this.#run(rows, 'last', ids.length);
     const drafted = this.#hidden;
     Object.assign(own, { nPast, behind, hidden, hiddenBefore: behind.length > 0 ? hiddenBefore : hidden });
     this.#draft = { sequence: own, nPast, ids: all, nBehind: behind.length, spareSlot, hidden: drafted };
@@ -288,48 +273,27 @@ export class CausalModel implements DeviceModel {
     const { behind, nPast } = sequence;
     if (behind.length === 0) return;
     const rows = [{ sequence, from: nPast - behind.length, ids: Int32Array.from(behind) }];
-    this.#run(rows, this.#sharedPositions(rows), [], 1, 'none');
-  }
-
-  #sharedPositions(rows: readonly StepRowInput[]): Int32Array {
-    const axes = this.#parts.arch.positionAxes;
-    const nColumns = rows.reduce((n, { ids }) => n + ids.length, 0);
-    const positions = new Int32Array(nColumns * axes);
-    let at = 0;
-    for (const { sequence, from, ids } of rows) {
-      fillPositions(positions, { axes, nColumns }, at, from + sequence.ropeDelta, ids.length);
-      at += ids.length;
-    }
-    return positions;
+    this.#run(rows, 'none', 1);
   }
 
   #run(
-    rows: readonly StepRowInput[],
-    positions: Int32Array,
-    splices: readonly StepSplice[],
-    nOutputsPerRow: number,
+    rows: readonly SequenceRow[],
     output: ForwardOutput,
+    nOutputsPerRow: number,
+    vision: { readonly positions: Int32Array; readonly splices: readonly StepSplice[] } | null = null,
   ): Float32Array {
-    const nTokens = rows[0]?.ids.length ?? 0;
-    const nOutputs = nOutputsPerRow * rows.length;
-    const shape: StepShape = {
-      nTokens,
-      rows: rows.map(({ sequence, from, slotAfter }) => ({
-        slot: sequence.slot,
-        slotAfter: slotAfter ?? sequence.slot,
-        firstCell: sequence.extent.start,
-        nCells: roundUp(from + nTokens, cellAlignment),
-      })),
-      splices,
-      output: output === 'none' || output === 'hidden' ? output : 'columns',
-      nOutputs,
-    };
+    const positions = vision?.positions ?? textPositions(rows, this.#parts.arch.positionAxes);
+    const kind = output === 'none' || output === 'hidden' ? output : 'columns';
+    const shape = shapeOf(rows, vision?.splices ?? [], kind, nOutputsPerRow);
     if (this.#isKept(shape)) {
-      return this.#compute(this.#decodeRunner, this.#keptSteps.get(shape), shape, { rows, positions });
+      const step = this.#keptSteps.get(shape);
+      writeInputs(step, shape, rows, positions);
+      return this.#compute(this.#decodeRunner, step, rows);
     }
     using step = this.#build(shape);
     step.allocate(this.#runner);
-    return this.#compute(this.#runner, step, shape, { rows, positions });
+    writeInputs(step, shape, rows, positions);
+    return this.#compute(this.#runner, step, rows);
   }
 
   #build(shape: StepShape): TextStep {
@@ -344,57 +308,19 @@ export class CausalModel implements DeviceModel {
     return nTokens === 1 || (rows.length === 1 && nTokens <= 2 * draftMax + 1 && nOutputs <= draftMax + 1);
   }
 
-  #compute(
-    runner: GraphRunner,
-    step: TextStep,
-    shape: StepShape,
-    { rows, positions }: { readonly rows: readonly StepRowInput[]; readonly positions: Int32Array },
-  ): Float32Array {
-    const { nTokens, nOutputs, splices } = shape;
-    const n = nTokens * rows.length;
-    const ids = new Int32Array(n);
-    const cells = new BigInt64Array(n);
-    rows.forEach(({ sequence, from, ids: own }, b) => {
-      ids.set(own, b * nTokens);
-      fillCells(cells, b * nTokens, sequence.extent.start + from, nTokens);
-    });
-    let firstRow = 0;
-    step.runs.forEach(({ nRows, nCells }, i) => {
-      const offsets = rows.slice(firstRow, firstRow + nRows).map(({ from }) => from);
-      step.masks[i]?.write(causalMask(nCells, nTokens, offsets));
-      firstRow += nRows;
-    });
-    step.ids.write(ids);
-    step.cells.write(cells);
-    step.positions.write(positions);
-    splices.forEach(({ firstColumn, length }, i) => {
-      const columns = new BigInt64Array(length);
-      fillCells(columns, 0, firstColumn, length);
-      step.spliceColumns[i]?.write(columns);
-    });
-    const nPerRow = nOutputs / rows.length;
-    step.outputs?.write(outputColumns(rows, nTokens, nPerRow));
-    step.before?.write(this.#hiddenBefore(rows));
+  /** Computes a step whose inputs are written, and has its sequences follow. */
+  #compute(runner: GraphRunner, step: TextStep, rows: readonly SequenceRow[]): Float32Array {
     runner.compute(step.graph);
     const hidden = step.hidden?.read(new Float32Array(step.hidden.nElements)) ?? null;
     this.#hidden = hidden;
-    rows.forEach(({ sequence, from, place }, b) => {
-      sequence.nPast = from + nTokens;
+    const nHiddenPerRow = (hidden?.length ?? 0) / rows.length;
+    rows.forEach(({ sequence, from, ids, place }, b) => {
+      sequence.nPast = from + ids.length;
       sequence.behind = [];
-      const end = ((place ?? b) + 1) * nPerRow * this.hiddenSize;
+      const end = ((place ?? b) + 1) * nHiddenPerRow;
       sequence.hidden = hidden?.slice(end - this.hiddenSize, end) ?? null;
     });
     return step.result === null ? new Float32Array(0) : this.#results.read(step.result);
-  }
-
-  /** What the predictor is told of before each row; zeros where it is not known, a sequence's beginning foremost. */
-  #hiddenBefore(rows: readonly StepRowInput[]): Float32Array {
-    const all = new Float32Array(rows.length * this.hiddenSize);
-    rows.forEach(({ sequence: { behind, hidden, hiddenBefore } }, b) => {
-      const before = behind.length > 0 ? hiddenBefore : hidden;
-      if (before !== null) all.set(before, b * this.hiddenSize);
-    });
-    return all;
   }
 
   [Symbol.dispose](): void {
@@ -411,43 +337,6 @@ export class CausalModel implements DeviceModel {
 const ownSequence = (sequence: ModelSequence): Sequence => {
   if (sequence instanceof Sequence) return sequence;
   throw new TypeError('a sequence of another model');
-};
-
-/** The last columns of each sequence. */
-const outputColumns = (rows: readonly StepRowInput[], nTokens: number, nPerRow: number): Int32Array => {
-  const columns = new Int32Array(rows.length * nPerRow);
-  rows.forEach(({ place }, b) => {
-    for (let i = 0; i < nPerRow; i++) columns[(place ?? b) * nPerRow + i] = (b + 1) * nTokens - nPerRow + i;
-  });
-  return columns;
-};
-
-const deviceEmbeds = (embeds: VisionPrompt['embeds'][number] | undefined): DeviceEmbeds => {
-  if (embeds instanceof DeviceEmbeds) return embeds;
-  throw new TypeError('image embeddings of another model');
-};
-
-const splicesOf = (
-  inputIds: Int32Array,
-  offset: number,
-  { ids, embeds }: VisionPrompt,
-  imageTokenId: number,
-): StepSplice[] => {
-  const nPads = (part: Int32Array): number => part.reduce((n, id) => (id === imageTokenId ? n + 1 : n), 0);
-  const nRowsBefore = nPads(ids.subarray(0, offset));
-  const nTokensPerImage = embeds.map(({ nTokens }) => nTokens);
-  const nRows = nTokensPerImage.reduce((sum, n) => sum + n, 0);
-  if (nPads(ids) !== nRows) {
-    throw new CortexError('internal_error', `the prompt has ${nPads(ids)} image pads, its images ${nRows} rows`);
-  }
-  return spliceRuns(inputIds, imageTokenId, nRowsBefore, nTokensPerImage).map(
-    ({ start, length, iImage, imageRow }) => ({
-      embeds: deviceEmbeds(embeds[iImage]).tensor,
-      firstRow: imageRow,
-      firstColumn: start,
-      length,
-    }),
-  );
 };
 
 const visionUnsupported = (modelId: string): CortexError =>
