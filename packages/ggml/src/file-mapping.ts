@@ -6,38 +6,16 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { noteFreed, noteHeld } from './holdings.ts';
 import type { Pointer } from './native.ts';
-
-interface MemoryFunctions {
-  readonly mmap: (at: null, size: number, protection: number, flags: number, fd: number, offset: number) => Pointer;
-  readonly munmap: (address: Pointer, size: number) => number;
-}
-
-// The same on Linux and macOS.
-const readable = 1;
-const sharedFlag = 1;
-const failed = 0xffff_ffff_ffff_ffffn;
-
-let functions: MemoryFunctions | null | undefined;
-
-/** Null on systems without `mmap`. */
-const memoryFunctions = (): MemoryFunctions | null => {
-  if (functions !== undefined) return functions;
-  if (process.platform === 'win32') return (functions = null);
-  const libc = koffi.load(null);
-  return (functions = {
-    mmap: libc.func('void *mmap(void *at, size_t size, int protection, int flags, int fd, int64_t offset)'),
-    munmap: libc.func('int munmap(void *address, size_t size)'),
-  } as MemoryFunctions);
-};
+import { mapFile, systemMemory, type SystemMemory } from './system-memory.ts';
 
 export class FileMapping implements Disposable {
   readonly address: Pointer;
   readonly nBytes: number;
-  readonly #functions: MemoryFunctions;
+  readonly #system: SystemMemory;
   #nHolders = 1;
 
-  private constructor(using: MemoryFunctions, address: Pointer, nBytes: number) {
-    this.#functions = using;
+  private constructor(system: SystemMemory, address: Pointer, nBytes: number) {
+    this.#system = system;
     this.address = address;
     this.nBytes = nBytes;
     noteHeld(this);
@@ -45,14 +23,14 @@ export class FileMapping implements Disposable {
 
   /** Null where files cannot be mapped. @throws Error when the file cannot be opened. */
   static open(path: string): FileMapping | null {
-    const using = memoryFunctions();
-    if (using === null) return null;
+    const system = systemMemory();
+    if (system === null) return null;
     const fd = openSync(path, 'r');
     try {
       const { size } = fstatSync(fd);
       if (size === 0) return null;
-      const address = using.mmap(null, size, readable, sharedFlag, fd, 0);
-      return address === null || BigInt.asUintN(64, address) === failed ? null : new FileMapping(using, address, size);
+      const address = mapFile(system, fd, size);
+      return address === null ? null : new FileMapping(system, address, size);
     } finally {
       closeSync(fd);
     }
@@ -78,7 +56,7 @@ export class FileMapping implements Disposable {
     if (this.#nHolders === 0) return;
     this.#nHolders -= 1;
     if (this.#nHolders > 0) return;
-    this.#functions.munmap(this.address, this.nBytes);
+    this.#system.munmap(this.address, this.nBytes);
     noteFreed(this);
   }
 }

@@ -7,8 +7,10 @@ import {
   GraphAllocator,
   ggmlVersion,
   holdings,
+  HostMemory,
   openLibrary,
   ops,
+  OutOfMemoryError,
   ShapeError,
   tensorTypes,
 } from './index.ts';
@@ -246,5 +248,20 @@ describe('what is held', () => {
     expect(buffer.nBytes).toBeGreaterThanOrEqual(4096);
     for (const held of [allocator, buffer, ctx, ctx]) held[Symbol.dispose]();
     expect(holdings()).toEqual(before);
+  });
+
+  it('of the host is there until it is freed, and counted', () => {
+    const before = holdings();
+    const memory = new HostMemory(100_000);
+    expect(memory.bytes.length).toBe(100_000);
+    expect(memory.bytes.every((byte) => byte === 0)).toBe(true);
+    memory.bytes.fill(7);
+    expect(memory.bytes[99_999]).toBe(7);
+    expect(holdings()).toEqual({ nHandles: before.nHandles + 1, nBytes: before.nBytes + 100_000 });
+    for (const _ of [1, 2]) memory[Symbol.dispose]();
+    expect(holdings()).toEqual(before);
+    expect(() => memory.bytes).toThrow('has been freed');
+    expect(() => new HostMemory(2 ** 52)).toThrow(OutOfMemoryError);
+    expect(() => new HostMemory(0)).toThrow(RangeError);
   });
 });

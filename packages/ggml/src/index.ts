@@ -10,6 +10,7 @@ export { DeviceRunner, GraphAllocator } from './graph-allocator.ts';
 export type { GraphRunner } from './graph-runner.ts';
 export { GraphScheduler, type SchedulerSize } from './graph-scheduler.ts';
 export { holdings, type Holdings } from './holdings.ts';
+export { HostMemory } from './host-memory.ts';
 export type { Graph } from './graph.ts';
 export {
   ggmlVersion,

@@ -116,6 +116,8 @@ class FakeKept implements ParkedCells, HostCells, SavedState {
 class FakePrefixes implements KeptPrefixes {
   readonly stateBytes: number;
   readonly parked = new Set<FakeKept>();
+  /** Whether the host has no memory. */
+  isHostFull = false;
   /** Copies on the host that are not disposed of. */
   readonly onHost = new Set<FakeKept>();
   readonly #model: FakeModel;
@@ -163,12 +165,14 @@ class FakePrefixes implements KeptPrefixes {
     return nFree >= nTokensMax ? victims : null;
   }
 
-  saveState(sequence: ModelSequence): SavedState {
+  saveState(sequence: ModelSequence): SavedState | null {
+    if (this.isHostFull) return null;
     return this.#keep(fakeSequence(sequence).ids, this.stateBytes);
   }
 
-  toHost(cells: ParkedCells): HostCells {
+  toHost(cells: ParkedCells): HostCells | null {
     if (!this.parked.has(cells as FakeKept)) throw new Error('the cells are not parked');
+    if (this.isHostFull) return null;
     return this.#keep((cells as FakeKept).ids, cells.nTokens);
   }
 

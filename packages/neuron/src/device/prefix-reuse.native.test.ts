@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { holdings } from '@cortex/ggml';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fakeGenerateSpec, fakeLoadSpec, greedy } from '../../test/fake-device-host.ts';
 import { tinyQwen3, tinyQwen35, tinyQwen35Moe, tinyQwen3Moe } from '../../test/generated-models.ts';
@@ -10,7 +11,7 @@ import { openDevice } from '../model/device-host.ts';
 import type { DeviceHost, ImageInput } from '../model/device-model.ts';
 import { Random } from '../sampling/random.ts';
 import { mropePositions } from '../vision/mrope-positions.ts';
-import type { GenerateEvent, GenerateSpec } from './protocol.ts';
+import type { GenerateEvent, GenerateSpec, LoadSpec } from './protocol.ts';
 
 /** Of the generated vocabularies: a control token, and what images are expanded to. */
 const control = 621;
@@ -61,6 +62,7 @@ const models = [
 describe.each(models)('conversations on $name', ({ model: generated }) => {
   let dir: string;
   let bench: Bench<DeviceHost>;
+  let loadSpec: LoadSpec;
   const ask = async (
     modelId: string,
     ids: readonly number[],
@@ -88,10 +90,13 @@ describe.each(models)('conversations on $name', ({ model: generated }) => {
     controls[control] = 1;
     const load = { ...fakeLoadSpec('', {}), dir, contextMax: 1024, kvTokens: 2048, nSlots: 3, chunkMax: 64 };
     const vocabulary = { ...load.vocabulary, control: controls };
-    const spec = { ...load, vocabulary, bannedIds: [imagePad], weightType: 'f32', kvCacheType: 'f32' } as const;
-    await bench.job({ kind: 'load', spec: { ...spec, modelId: 'warm', prefixHostBytesMax: 2 ** 30 } });
-    await bench.job({ kind: 'load', spec: { ...spec, modelId: 'cold' } });
-    await bench.job({ kind: 'load', spec: { ...spec, modelId: 'ahead', draftMax: 8, prefixHostBytesMax: 2 ** 30 } });
+    loadSpec = { ...load, vocabulary, bannedIds: [imagePad], weightType: 'f32', kvCacheType: 'f32' };
+    await bench.job({ kind: 'load', spec: { ...loadSpec, modelId: 'warm', prefixHostBytesMax: 2 ** 30 } });
+    await bench.job({ kind: 'load', spec: { ...loadSpec, modelId: 'cold' } });
+    await bench.job({
+      kind: 'load',
+      spec: { ...loadSpec, modelId: 'ahead', draftMax: 8, prefixHostBytesMax: 2 ** 30 },
+    });
   });
   afterAll(async () => {
     await bench.job({ kind: 'shutdown' });
@@ -134,6 +139,17 @@ describe.each(models)('conversations on $name', ({ model: generated }) => {
     const answer = await ask('warm', next);
     expect(answer.nCached).toBeGreaterThanOrEqual(140);
     await expectSame(answer, next);
+  });
+
+  it('leave no memory behind when their model is unloaded', async () => {
+    const before = holdings();
+    await bench.job({ kind: 'load', spec: { ...loadSpec, modelId: 'passing', prefixHostBytesMax: 2 ** 30 } });
+    const loaded = holdings();
+    // More than there are cells for: the first go to the host.
+    for (const seed of [61, 62, 63, 64, 65, 66, 67, 68]) await ask('passing', [...turn(300, seed), 7]);
+    expect(holdings().nBytes).toBeGreaterThan(loaded.nBytes);
+    await bench.job({ kind: 'unload', modelId: 'passing' });
+    expect(holdings()).toEqual(before);
   });
 
   it('give each choice of a request its own answer from one prompt', async () => {

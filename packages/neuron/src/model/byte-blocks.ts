@@ -1,22 +1,34 @@
 /**
- * Host memory in blocks of one size. What is given back is used again and never freed: the collector's pace decides
- * nothing, so a budget of blocks is a limit on memory.
+ * Host memory in blocks of one size. What is given back is used again, and freed with the whole: the collector's pace
+ * decides nothing, so a budget of blocks is a limit on memory.
  */
+import { HostMemory } from '@cortex/ggml';
 
-export class ByteBlocks {
+export class ByteBlocks implements Disposable {
   readonly blockBytes: number;
-  readonly #free: Uint8Array[] = [];
+  readonly #all: HostMemory[] = [];
+  readonly #free: HostMemory[] = [];
 
   constructor(blockBytes: number) {
     this.blockBytes = blockBytes;
   }
 
-  /** Its content is whatever was there. */
-  take(): Uint8Array {
-    return this.#free.pop() ?? new Uint8Array(this.blockBytes);
+  /** Its content is whatever was there. @throws OutOfMemoryError */
+  take(): HostMemory {
+    const free = this.#free.pop();
+    if (free !== undefined) return free;
+    const block = new HostMemory(this.blockBytes);
+    this.#all.push(block);
+    return block;
   }
 
-  give(block: Uint8Array): void {
+  give(block: HostMemory): void {
     this.#free.push(block);
+  }
+
+  /** Frees those that were not given back, too. */
+  [Symbol.dispose](): void {
+    for (const block of this.#all.splice(0)) block[Symbol.dispose]();
+    this.#free.length = 0;
   }
 }

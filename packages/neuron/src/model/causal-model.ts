@@ -7,15 +7,7 @@ import type { FinerWeights } from './weight-plan.ts';
 import type { Backend, BufferType, GraphRunner, Native, Tensor } from '@cortex/ggml';
 import type { ArchModel } from '../arch/arch.ts';
 import type { Caches } from './caches.ts';
-import type {
-  DeviceModel,
-  ForwardOutput,
-  ImageInput,
-  KeptPrefixes,
-  ModelPart,
-  ModelSequence,
-  VisionPrompt,
-} from './device-model.ts';
+import type { DeviceModel, ForwardOutput, ImageInput, ModelPart, ModelSequence, VisionPrompt } from './device-model.ts';
 import type { DeviceEmbeds } from './device-embeds.ts';
 import { ImageEncoder } from './image-encoder.ts';
 import { imageSplices } from './image-splices.ts';
@@ -79,7 +71,7 @@ export class CausalModel implements DeviceModel {
   readonly nLogits: number;
   readonly hiddenSize: number;
   readonly imageTokenId: number | null;
-  readonly kept: KeptPrefixes;
+  readonly kept: PrefixCopies;
   readonly parts: readonly ModelPart[];
   readonly memberBytes: readonly number[];
   readonly finer: readonly FinerWeights[];
@@ -324,6 +316,7 @@ export class CausalModel implements DeviceModel {
   }
 
   [Symbol.dispose](): void {
+    this.kept[Symbol.dispose]();
     this.#keptSteps[Symbol.dispose]();
     this.#encoder?.[Symbol.dispose]();
     this.#predictor?.[Symbol.dispose]();

@@ -78,8 +78,10 @@ export interface KeptPrefixes {
    * `cells`, `reopen(cells, nTokensMax)`. Null: not even all of them.
    */
   victims(nTokensMax: number, candidates: readonly ParkedCells[], cells?: ParkedCells): readonly ParkedCells[] | null;
-  saveState(sequence: ModelSequence): SavedState;
-  toHost(cells: ParkedCells): HostCells;
+  /** Null where the host has no memory for it. */
+  saveState(sequence: ModelSequence): SavedState | null;
+  /** Null where the host has no memory for them. */
+  toHost(cells: ParkedCells): HostCells | null;
   /**
    * Gives a sequence that has fewer the first `nTokens` of another as its past: cells copied from where they are (null: it was
    * reopened in them), and the state, which a recurrent model needs and which must be of as many tokens.

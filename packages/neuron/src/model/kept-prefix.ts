@@ -1,4 +1,5 @@
 /** What remains of sequences for later ones: cells on the device, copies of cells and of recurrent states on the host. */
+import type { HostMemory } from '@cortex/ggml';
 import type { ByteBlocks } from './byte-blocks.ts';
 import type { CellExtent } from './cell-extents.ts';
 import type { HostCells, ParkedCells, SavedState } from './device-model.ts';
@@ -39,10 +40,10 @@ export class DeviceCells implements ParkedCells {
 class PooledBytes implements Disposable {
   readonly nTokens: number;
   readonly #pool: ByteBlocks;
-  readonly #blocks: readonly Uint8Array[];
+  readonly #blocks: readonly HostMemory[];
   #isOpen = true;
 
-  constructor(pool: ByteBlocks, nTokens: number, blocks: readonly Uint8Array[]) {
+  constructor(pool: ByteBlocks, nTokens: number, blocks: readonly HostMemory[]) {
     this.#pool = pool;
     this.nTokens = nTokens;
     this.#blocks = blocks;
@@ -52,7 +53,7 @@ class PooledBytes implements Disposable {
     return this.#blocks.length * this.#pool.blockBytes;
   }
 
-  get blocks(): readonly Uint8Array[] {
+  get blocks(): readonly HostMemory[] {
     if (!this.#isOpen) throw closed('the copy on the host');
     return this.#blocks;
   }
@@ -79,7 +80,7 @@ export class StateOnHost extends PooledBytes implements SavedState {
   readonly ropeDelta: number;
   readonly hidden: Float32Array | null;
 
-  constructor(pool: ByteBlocks, block: Uint8Array, { nPast, ropeDelta, hidden }: SequenceState) {
+  constructor(pool: ByteBlocks, block: HostMemory, { nPast, ropeDelta, hidden }: SequenceState) {
     super(pool, nPast, [block]);
     this.ropeDelta = ropeDelta;
     this.hidden = hidden;

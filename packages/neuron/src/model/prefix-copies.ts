@@ -1,5 +1,5 @@
 /** `KeptPrefixes` of a model: rooms decide who has cells, the caches copy what is in them. */
-import type { GraphRunner } from '@cortex/ggml';
+import { OutOfMemoryError, type GraphRunner, type HostMemory } from '@cortex/ggml';
 import { ByteBlocks } from './byte-blocks.ts';
 import type { Caches } from './caches.ts';
 import type { HostCells, KeptPrefixes, ModelSequence, ParkedCells, SavedState } from './device-model.ts';
@@ -22,7 +22,7 @@ export interface PrefixCopiesParts {
 
 type Past = Parameters<KeptPrefixes['resume']>[1];
 
-export class PrefixCopies implements KeptPrefixes {
+export class PrefixCopies implements KeptPrefixes, Disposable {
   readonly stateBytes: number;
   readonly #parts: PrefixCopiesParts;
   readonly #cellBlocks: ByteBlocks;
@@ -54,21 +54,22 @@ export class PrefixCopies implements KeptPrefixes {
     return this.#parts.rooms.victims(nTokensMax, candidates.map(ownCells), own);
   }
 
-  saveState(sequence: ModelSequence): SavedState {
+  saveState(sequence: ModelSequence): SavedState | null {
     const own = ownSequence(sequence);
     this.#parts.settle(own);
-    const block = this.#stateBlocks.take();
-    this.#parts.caches.readState(own.slot, block);
+    const [block] = takeAll(this.#stateBlocks, 1) ?? [];
+    if (block === undefined) return null;
+    this.#parts.caches.readState(own.slot, block.bytes);
     return new StateOnHost(this.#stateBlocks, block, own);
   }
 
-  toHost(cells: ParkedCells): HostCells {
+  toHost(cells: ParkedCells): HostCells | null {
     const { extent, nTokens } = ownCells(cells);
-    const blocks = Array.from({ length: Math.ceil(nTokens / blockTokens) }, (_, i) => {
-      const block = this.#cellBlocks.take();
+    const blocks = takeAll(this.#cellBlocks, Math.ceil(nTokens / blockTokens));
+    if (blocks === null) return null;
+    blocks.forEach(({ bytes }, i) => {
       const first = i * blockTokens;
-      this.#parts.caches.readCells(extent.start + first, Math.min(blockTokens, nTokens - first), block);
-      return block;
+      this.#parts.caches.readCells(extent.start + first, Math.min(blockTokens, nTokens - first), bytes);
     });
     return new CellsOnHost(this.#cellBlocks, nTokens, blocks);
   }
@@ -101,18 +102,37 @@ export class PrefixCopies implements KeptPrefixes {
       const first = i * blockTokens;
       const n = Math.min(blockTokens, nTokens - first);
       const nHeld = Math.min(blockTokens, cells.nTokens - first);
-      if (n > 0) this.#parts.caches.writeCells(to.extent.start + first, n, block, nHeld);
+      if (n > 0) this.#parts.caches.writeCells(to.extent.start + first, n, block.bytes, nHeld);
     });
   }
 
   #restore(to: Sequence, state: SavedState): void {
     if (!(state instanceof StateOnHost)) throw new TypeError('a state of another model');
     const [block] = state.blocks;
-    if (block !== undefined) this.#parts.caches.writeState(to.slot, block);
+    if (block !== undefined) this.#parts.caches.writeState(to.slot, block.bytes);
     to.ropeDelta = state.ropeDelta;
     to.hidden = state.hidden;
   }
+
+  /** Frees what is on the host, whoever still has it. */
+  [Symbol.dispose](): void {
+    this.#cellBlocks[Symbol.dispose]();
+    this.#stateBlocks[Symbol.dispose]();
+  }
 }
+
+/** Null where the host has no memory for so many. */
+const takeAll = (pool: ByteBlocks, n: number): readonly HostMemory[] | null => {
+  const blocks: HostMemory[] = [];
+  try {
+    while (blocks.length < n) blocks.push(pool.take());
+    return blocks;
+  } catch (error) {
+    for (const block of blocks) pool.give(block);
+    if (error instanceof OutOfMemoryError) return null;
+    throw error;
+  }
+};
 
 const ownSequence = (sequence: ModelSequence): Sequence => {
   if (sequence instanceof Sequence) return sequence;

@@ -105,6 +105,16 @@ describe.each([
     expect(again.nCached).toBeGreaterThanOrEqual(200);
   });
 
+  it('are given up where the host has no memory for them', async () => {
+    const at = await bench({ ...plan, kvTokens: 300 });
+    at.cache.close(at.run([...turn(1), 5], 150), true);
+    at.model.kept.isHostFull = true;
+    at.cache.close(at.run([...turn(2), 5], 290), true);
+    expect(at.model.kept.onHost.size).toBe(0);
+    expect(at.cache.hostBytes).toBe(0);
+    expect(at.run([...turn(1), 6], 290).nCached).toBe(0);
+  });
+
   it('are taken over where they lie though they leave no room for a copy', async () => {
     const at = await bench({ ...plan, kvTokens: 400 }, plan === recurrent ? 20 : 0);
     at.cache.close(at.run([...turn(1), ...turn(2), 5], 250), true);

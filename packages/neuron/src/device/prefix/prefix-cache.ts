@@ -268,7 +268,8 @@ export class PrefixCache implements Disposable {
     }
     const usedAt = this.#next();
     if (!this.#makeHostRoom({ nBytes: this.#model.kept.stateBytes, usedAt })) return;
-    running.states = [...running.states, { state: this.#model.kept.saveState(running.room), usedAt }];
+    const state = this.#model.kept.saveState(running.room);
+    if (state !== null) running.states = [...running.states, { state, usedAt }];
   }
 
   #stateAt(text: PrefixText, nTokens: number): StatePoint | null {
@@ -287,7 +288,9 @@ export class PrefixCache implements Disposable {
     if (!this.#makeHostRoom({ nBytes: this.#model.kept.hostBytes(parked.nTokens), usedAt })) {
       this.#drop(prefix);
     } else if (this.#kept.has(prefix)) {
-      prefix.cells = { kind: 'host', cells: this.#model.kept.toHost(parked) };
+      const cells = this.#model.kept.toHost(parked);
+      if (cells === null) return this.#drop(prefix);
+      prefix.cells = { kind: 'host', cells };
       parked[Symbol.dispose]();
     }
   }
