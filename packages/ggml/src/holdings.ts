@@ -1,6 +1,6 @@
 /**
- * What this thread holds of native memory: every context, buffer, allocator, file mapping and
- * piece of host memory from its making to its freeing. A level that only rises is a leak, which V8's figures do not show.
+ * What this thread holds of native memory: every context, buffer, allocator, file mapping and piece of host memory from
+ * its making to its freeing. A level that only rises is a leak, which V8's figures do not show.
  */
 
 export interface Holding {
