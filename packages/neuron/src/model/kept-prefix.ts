@@ -75,13 +75,13 @@ export interface SequenceState {
   readonly hidden: Float32Array | null;
 }
 
-/** The recurrent rows of one slot, in one block. */
+/** The recurrent rows of one slot, in one block; none of a model without recurrence. */
 export class StateOnHost extends PooledBytes implements SavedState {
   readonly ropeDelta: number;
   readonly hidden: Float32Array | null;
 
-  constructor(pool: ByteBlocks, block: HostMemory, { nPast, ropeDelta, hidden }: SequenceState) {
-    super(pool, nPast, [block]);
+  constructor(pool: ByteBlocks, blocks: readonly HostMemory[], { nPast, ropeDelta, hidden }: SequenceState) {
+    super(pool, nPast, blocks);
     this.ropeDelta = ropeDelta;
     this.hidden = hidden;
   }

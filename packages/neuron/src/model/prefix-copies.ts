@@ -57,10 +57,10 @@ export class PrefixCopies implements KeptPrefixes, Disposable {
   saveState(sequence: ModelSequence): SavedState | null {
     const own = ownSequence(sequence);
     this.#parts.settle(own);
-    const [block] = takeAll(this.#stateBlocks, 1) ?? [];
-    if (block === undefined) return null;
-    this.#parts.caches.readState(own.slot, block.bytes);
-    return new StateOnHost(this.#stateBlocks, block, own);
+    const blocks = takeAll(this.#stateBlocks, this.stateBytes > 0 ? 1 : 0);
+    if (blocks === null) return null;
+    for (const { bytes } of blocks) this.#parts.caches.readState(own.slot, bytes);
+    return new StateOnHost(this.#stateBlocks, blocks, own);
   }
 
   toHost(cells: ParkedCells): HostCells | null {
@@ -108,8 +108,7 @@ export class PrefixCopies implements KeptPrefixes, Disposable {
 
   #restore(to: Sequence, state: SavedState): void {
     if (!(state instanceof StateOnHost)) throw new TypeError('a state of another model');
-    const [block] = state.blocks;
-    if (block !== undefined) this.#parts.caches.writeState(to.slot, block.bytes);
+    for (const { bytes } of state.blocks) this.#parts.caches.writeState(to.slot, bytes);
     to.ropeDelta = state.ropeDelta;
     to.hidden = state.hidden;
   }
