@@ -1,6 +1,5 @@
 /** What remains of sequences for later ones: cells on the device, copies of cells and of recurrent states on the host. */
-import type { HostMemory } from '@cortex/ggml';
-import type { ByteBlocks } from './byte-blocks.ts';
+import type { ByteBlock, ByteBlocks } from './byte-blocks.ts';
 import type { CellExtent } from './cell-extents.ts';
 import type { HostCells, ParkedCells, SavedState } from './device-model.ts';
 
@@ -40,10 +39,10 @@ export class DeviceCells implements ParkedCells {
 class PooledBytes implements Disposable {
   readonly nTokens: number;
   readonly #pool: ByteBlocks;
-  readonly #blocks: readonly HostMemory[];
+  readonly #blocks: readonly ByteBlock[];
   #isOpen = true;
 
-  constructor(pool: ByteBlocks, nTokens: number, blocks: readonly HostMemory[]) {
+  constructor(pool: ByteBlocks, nTokens: number, blocks: readonly ByteBlock[]) {
     this.#pool = pool;
     this.nTokens = nTokens;
     this.#blocks = blocks;
@@ -53,7 +52,7 @@ class PooledBytes implements Disposable {
     return this.#blocks.length * this.#pool.blockBytes;
   }
 
-  get blocks(): readonly HostMemory[] {
+  get blocks(): readonly ByteBlock[] {
     if (!this.#isOpen) throw closed('the copy on the host');
     return this.#blocks;
   }
@@ -80,7 +79,7 @@ export class StateOnHost extends PooledBytes implements SavedState {
   readonly ropeDelta: number;
   readonly hidden: Float32Array | null;
 
-  constructor(pool: ByteBlocks, blocks: readonly HostMemory[], { nPast, ropeDelta, hidden }: SequenceState) {
+  constructor(pool: ByteBlocks, blocks: readonly ByteBlock[], { nPast, ropeDelta, hidden }: SequenceState) {
     super(pool, nPast, blocks);
     this.ropeDelta = ropeDelta;
     this.hidden = hidden;

@@ -1,6 +1,6 @@
 /** `KeptPrefixes` of a model: rooms decide who has cells, the caches copy what is in them. */
-import { OutOfMemoryError, type GraphRunner, type HostMemory } from '@cortex/ggml';
-import { ByteBlocks } from './byte-blocks.ts';
+import { OutOfMemoryError, type GraphRunner } from '@cortex/ggml';
+import { ByteBlocks, type ByteBlock } from './byte-blocks.ts';
 import type { Caches } from './caches.ts';
 import type { HostCells, KeptPrefixes, ModelSequence, ParkedCells, SavedState } from './device-model.ts';
 import { CellsOnHost, DeviceCells, StateOnHost } from './kept-prefix.ts';
@@ -121,8 +121,8 @@ export class PrefixCopies implements KeptPrefixes, Disposable {
 }
 
 /** Null where the host has no memory for so many. */
-const takeAll = (pool: ByteBlocks, n: number): readonly HostMemory[] | null => {
-  const blocks: HostMemory[] = [];
+const takeAll = (pool: ByteBlocks, n: number): readonly ByteBlock[] | null => {
+  const blocks: ByteBlock[] = [];
   try {
     while (blocks.length < n) blocks.push(pool.take());
     return blocks;
