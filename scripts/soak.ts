@@ -32,13 +32,21 @@ const line = (reading: Reading, ledger: Ledger): string =>
     `loop p99 ${reading.loopP99Ms.toFixed(0)} ms`,
   ].join(', ');
 
-const report = ({ ledger, empty, faults }: SoakResult): string =>
+/** Medians of ten parts of the run. */
+const byTenths = (readings: readonly Reading[], of: (reading: Reading) => number): string =>
+  Array.from({ length: 10 }, (_, i) => {
+    const part = readings.slice((i * readings.length) / 10, ((i + 1) * readings.length) / 10).map(of);
+    return (part.toSorted((a, b) => a - b)[part.length >> 1] ?? NaN).toFixed(0);
+  }).join(', ');
+
+const report = ({ ledger, readings, empty, faults }: SoakResult): string =>
   [
     `${ledger.nAll} requests: ${ledger.nDone} answered, ${ledger.nErrors} refused, ${ledger.nCancelled} left by their clients`,
     `kinds: ${[...ledger.kinds].map(([kind, n]) => `${n} ${kind}`).join(', ')}`,
     `refusals: ${[...ledger.errors].map(([code, n]) => `${n} ${code}`).join(', ')}`,
     `${ledger.promptTokens} prompt tokens, ${ledger.cachedTokens} of them cached; ${ledger.completionTokens} generated`,
     `${ledger.nCompared} greedy answers were the same as before`,
+    ...(readings.length < 10 ? [] : [`RSS by tenths of the run: ${byTenths(readings, ({ rssMb }) => rssMb)}`]),
     `with nothing loaded, before: ${line(empty.before, ledger)}`,
     `with nothing loaded, after:  ${line(empty.after, ledger)}`,
     ...(faults.length === 0 ? ['nothing leaked, nothing was lost'] : faults.map((fault) => `FAULT ${fault}`)),
@@ -49,7 +57,7 @@ if (!(minutes > 0 && Number.isInteger(nClients) && nClients > 0 && Number.isInte
   process.exitCode = 2;
 } else {
   const onReading = (reading: Reading, ledger: Ledger): void => console.log(line(reading, ledger));
-  const result = await runSoak({ secs: minutes * 60, nClients, seed, onReading });
+  const result = await runSoak({ secs: minutes * 60, nClients, seed, isBuilt: true, onReading });
   console.log(report(result));
   if (result.faults.length > 0) process.exitCode = 1;
 }

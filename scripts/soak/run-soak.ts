@@ -27,6 +27,8 @@ export interface SoakOptions {
   /** Clients, each with one request at a time; more than are served and waiting at once. */
   readonly nClients: number;
   readonly seed: number;
+  /** See `NeuronOptions`: each thread of a neuron run from source keeps the compiler's memory, too. */
+  readonly isBuilt?: boolean;
   readonly onReading?: (reading: Reading, ledger: Ledger) => void;
 }
 
@@ -178,7 +180,7 @@ export const runSoak = async (options: SoakOptions): Promise<SoakResult> => {
   const dir = await mkdtemp(join(tmpdir(), 'soak-'));
   try {
     await writeCheckpoint(join(dir, comingModel), tinyQwen3());
-    await using neuron = await startNeuronProcess({ modelDirs: [dir], ggml });
+    await using neuron = await startNeuronProcess({ modelDirs: [dir], ggml, isBuilt: options.isBuilt === true });
     return await soak(neuron, options);
   } finally {
     await rm(dir, { recursive: true, force: true });

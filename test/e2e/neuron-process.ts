@@ -1,4 +1,4 @@
-/** For end-to-end tests: the real `neuron` command as a process of its own, run from source, on a free port. */
+/** For end-to-end tests: the real `neuron` command as a process of its own, on a free port. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -23,6 +23,8 @@ export interface NeuronOptions {
   readonly threads?: number;
   /** Lines of `[harness.ggml]`. */
   readonly ggml?: readonly string[];
+  /** What `npm run build` has made is run, as users have it, and not the source. */
+  readonly isBuilt?: boolean;
 }
 
 export interface JsonAnswer {
@@ -98,7 +100,9 @@ export const startNeuronProcess = async (options: NeuronOptions): Promise<Neuron
   const dir = await mkdtemp(join(tmpdir(), 'neuron-'));
   const config = join(dir, 'neuron.toml');
   await writeFile(config, configText(options));
-  const command = ['--import', 'tsx', '--conditions=source', 'packages/cli/src/neuron.ts', 'serve', '--config', config];
+  const source = ['--import', 'tsx', '--conditions=source', 'packages/cli/src/neuron.ts'];
+  const program = options.isBuilt === true ? ['packages/cli/dist/neuron.js'] : source;
+  const command = [...program, 'serve', '--config', config];
   const env = { ...process.env, HF_HOME: join(dir, 'hub'), HF_HUB_CACHE: undefined, NODE_OPTIONS: undefined };
   const child = spawn(process.execPath, command, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let url = '';
