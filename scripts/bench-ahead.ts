@@ -11,7 +11,8 @@ import type { GenerateEvent } from '../packages/neuron/src/device/protocol.ts';
 import { fakeGenerateSpec, fakeLoadSpec } from '../packages/neuron/test/fake-device-host.ts';
 import { Bench, idsOf } from '../packages/neuron/test/run-loop-bench.ts';
 import { benchModel, typeNames, type BenchModel } from './bench-llama/bench-models.ts';
-import { isReached, median, tableRow, type Measurement } from './bench-llama/measurement.ts';
+import { isReached, tableRow, type Measurement } from './bench-llama/measurement.ts';
+import { median } from './median.ts';
 
 const nVocab = 248_320;
 const nTokens = 64;

@@ -15,6 +15,7 @@ import { planImageFile } from '../packages/neuron/src/vision/plan-images.ts';
 import { prepareImage } from '../packages/neuron/src/vision/prepare-image.ts';
 import { defaultVisionLimits } from '../packages/neuron/src/vision/vision-limits.ts';
 import { parseVisionMeta } from '../packages/neuron/src/vision/vision-meta.ts';
+import { median } from './median.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const chunk = 512;
@@ -31,8 +32,6 @@ Backend.prototype.compute = function timed(this: Backend, graph) {
   compute.call(this, graph);
   computeMs += performance.now() - start;
 };
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 const timed = <T>(work: () => T): { readonly ms: number; readonly value: T } => {
   const start = performance.now();

@@ -4,6 +4,7 @@
  * with 1 when a request is unaccounted for, a slot is lost or memory grows.
  */
 import { parseArgs } from 'node:util';
+import { median } from './median.ts';
 import type { Ledger } from './soak/ledger.ts';
 import type { Reading } from './soak/process-readings.ts';
 import { runSoak, type SoakResult } from './soak/run-soak.ts';
@@ -36,7 +37,7 @@ const line = (reading: Reading, ledger: Ledger): string =>
 const byTenths = (readings: readonly Reading[], of: (reading: Reading) => number): string =>
   Array.from({ length: 10 }, (_, i) => {
     const part = readings.slice((i * readings.length) / 10, ((i + 1) * readings.length) / 10).map(of);
-    return (part.toSorted((a, b) => a - b)[part.length >> 1] ?? NaN).toFixed(0);
+    return median(part).toFixed(0);
   }).join(', ');
 
 const report = ({ ledger, readings, empty, faults }: SoakResult): string =>

@@ -9,7 +9,7 @@ import type {
   ModelOptions,
   ModelSequence,
 } from '../../packages/neuron/src/model/device-model.ts';
-import { median } from '../bench-llama/measurement.ts';
+import { median } from '../median.ts';
 import type { Answer, Figures, Job, MeasureJob } from './job.ts';
 import { peerPackages } from './place-process.ts';
 

@@ -5,7 +5,8 @@
  */
 import { EngineProcess, llamaProgram } from '../../packages/neuron/test/peer/engine-process.ts';
 import type { BenchModel } from './bench-models.ts';
-import { median, rssMb, type Measurement } from './measurement.ts';
+import { median } from '../median.ts';
+import { rssMb, type Measurement } from './measurement.ts';
 
 const cortexProgram = new URL('../../packages/neuron/test/peer/cortex-program.ts', import.meta.url);
 

@@ -48,9 +48,6 @@ export const tableRow = (measurement: Measurement): Readonly<Record<string, stri
   };
 };
 
-export const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
-
 export const asJson = (measurements: readonly Measurement[]): string =>
   JSON.stringify(
     measurements.map((measurement) => ({

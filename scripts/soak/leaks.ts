@@ -1,4 +1,5 @@
 /** Whether something grows that should be level: two halves of a long run, and two times with nothing loaded. */
+import { median } from '../median.ts';
 import type { Reading } from './process-readings.ts';
 
 /** Shorter halves of a run are still warming up: caches fill and V8 tunes itself. */
@@ -7,8 +8,6 @@ const windowSecsMin = 120;
 const growthMax = { rssMb: 32, heapMb: 16, externalMb: 16, nativeMb: 16 } as const;
 /** Connections that are being closed make the difference of descriptors. */
 const emptyGrowthMax = { nFds: 4, nThreads: 1, nativeHandles: 0, nativeMb: 0, rssMb: 160, heapMb: 48 } as const;
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
 const grown = <K extends string>(
   max: Readonly<Record<K, number>>,

@@ -7,7 +7,7 @@ export interface SystemMemory {
   readonly munmap: (address: Pointer, size: number) => number;
 }
 
-// The same on Linux and macOS, but for the last.
+// The same on Linux and macOS, but for `anonymousFlag`.
 const readable = 1;
 const writable = 2;
 const sharedFlag = 1;

@@ -7,7 +7,7 @@ import { HostMemory } from '@cortex/ggml';
 /** Asked of the system at once, unless a block is larger: it maps no more than some ten thousand pieces for a process. */
 const pieceBytes = 4 * 2 ** 20;
 
-/** Part of a piece. */
+/** Part of a piece. Until it is written to, it takes no memory but addresses. */
 export class ByteBlock {
   readonly #piece: HostMemory;
   readonly #offset: number;
