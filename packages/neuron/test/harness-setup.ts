@@ -66,6 +66,8 @@ export interface HarnessSetup extends AsyncDisposable {
   /** Those opened so far. */
   readonly groups: readonly FakeDevice[];
   readonly root: string;
+  /** Loads and unloads that have ended. */
+  readonly nMoved: () => number;
 }
 
 /** One for all loads of a folder's kind: starting a thread takes longer than most tests. */
@@ -93,6 +95,7 @@ export const setUp = async (
   const device = new FakeDevice(0);
   const devices = [device, ...Array.from({ length: nDevices - 1 }, (_, i) => new FakeDevice(i + 1))];
   const groups: FakeDevice[] = [];
+  let nMoved = 0;
   const harness = new GgmlHarness({
     devices,
     openGroup: async (indices, sharing) => {
@@ -108,6 +111,9 @@ export const setUp = async (
     loadPromptSide: sharedSide,
     measurer,
     defaultModels,
+    onMoved: () => {
+      nMoved += 1;
+    },
   });
   return {
     harness,
@@ -115,6 +121,7 @@ export const setUp = async (
     devices,
     groups,
     root,
+    nMoved: () => nMoved,
     [Symbol.asyncDispose]: async () => {
       await harness.close(0);
       await rm(root, { recursive: true });

@@ -1,5 +1,5 @@
 /** The engine of this build: ggml's libraries opened, a thread for each device served, a harness over them. */
-import { openLibrary } from '@cortex/ggml';
+import { giveBackFreed, keepFewArenas, openLibrary } from '@cortex/ggml';
 import { CortexError } from '@cortex/core';
 import { supportedModelTypes } from '../arch/registry.ts';
 import { DeviceClient } from '../device/device-client.ts';
@@ -10,6 +10,7 @@ import { chooseDevices, type ServedDevice } from './choose-devices.ts';
 import { defaultThreads } from './compute-threads.ts';
 import type { OpenGroup, Sharing } from './device-groups.ts';
 import { GgmlHarness } from './ggml-harness.ts';
+import { MemoryReturn } from './memory-return.ts';
 import { enginePackages } from './probe-engine.ts';
 import { SizingThread } from './sizing-thread.ts';
 
@@ -77,6 +78,7 @@ const openDevices = async (
 /** @throws LibraryError naming the package to install; CortexError when no device opens. */
 export const createGgmlEngine: EngineFactory = async (parts) => {
   const { config, defaultModels, store, log } = parts;
+  keepFewArenas();
   const library = openLibrary();
   const served = chooseDevices(library.devices, config.device_memory_max_mb);
   const [first] = served;
@@ -85,6 +87,7 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
   const devices = await openDevices(served, guard, parts);
   const measurer = new SizingThread(first, devices.length, config);
   const groups = openGroup(served, guard, parts);
+  const memory = new MemoryReturn(giveBackFreed);
   const harness = new GgmlHarness({
     devices,
     openGroup: groups,
@@ -99,6 +102,7 @@ export const createGgmlEngine: EngineFactory = async (parts) => {
         'weights of finer types: their rows are no whole blocks of the type asked for',
       ),
     onSpread: (model, layers) => log.info({ model, layers }, 'layers over several devices'),
+    onMoved: () => memory.soon(),
   });
   // Whoever lists the models first finds them measured.
   void harness.models().catch(() => {});

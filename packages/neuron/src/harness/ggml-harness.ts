@@ -71,6 +71,8 @@ export interface GgmlHarnessParts {
   readonly onSpread?: (modelId: string, layers: readonly LayerPart[]) => void;
   /** Some weights of a model could not have the number type asked for. */
   readonly onFiner?: (modelId: string, quant: string, weights: LoadedModel['loaded']['finer']) => void;
+  /** A model has been loaded or unloaded, or that has failed. */
+  readonly onMoved?: () => void;
 }
 
 /** Images that may wait for a thread, over all requests. */
@@ -144,6 +146,7 @@ export class GgmlHarness implements Harness {
         if (model.loaded.parts.length > 0) parts.onSpread?.(model.known.id, layersOf(model));
         return model;
       },
+      ...(parts.onMoved === undefined ? {} : { onMoved: parts.onMoved }),
     });
     this.#preparer = newPreparer(config);
   }

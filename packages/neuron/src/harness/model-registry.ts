@@ -41,6 +41,8 @@ interface Entry {
 
 export interface ModelRegistryOptions {
   load(known: KnownModel, options: LoadOptions, onProgress: (progress: LoadProgress) => void): Promise<LoadedModel>;
+  /** A load or an unload has ended, well or not. */
+  readonly onMoved?: () => void;
   readonly now?: () => number;
 }
 
@@ -227,6 +229,8 @@ export class ModelRegistry {
       const error = CortexError.from(thrown);
       entry.state = { kind: 'failed', error, atMs: this.#now() };
       throw error;
+    } finally {
+      this.#options.onMoved?.();
     }
   }
 
@@ -242,6 +246,8 @@ export class ModelRegistry {
         const error = CortexError.from(thrown);
         entry.state = { kind: 'failed', error, atMs: this.#now() };
         throw error;
+      } finally {
+        this.#options.onMoved?.();
       }
     };
     // `run` may not read or write the state before this line has: hence the turn in between.

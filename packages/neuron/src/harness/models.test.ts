@@ -227,6 +227,23 @@ describe('a model with settings of its own', () => {
 });
 
 describe('unloading', () => {
+  it('is told of once it has ended, and so are loads, also those that fail', async () => {
+    const { harness, nMoved } = setup;
+    const full = new CortexError('insufficient_vram', 'full');
+    for (const device of setup.devices) device.loadError = full;
+    await codeOf(harness.load({ model_id: ids.vision }));
+    expect(nMoved()).toBe(1);
+    for (const device of setup.devices) device.loadError = null;
+    await harness.load({ model_id: ids.vision });
+    expect(nMoved()).toBe(2);
+    const { leave, ended } = await startSilent();
+    const unload = harness.unload({ model_id: ids.vision, mode: 'wait' });
+    expect(nMoved()).toBe(2);
+    leave();
+    await Promise.all([ended, unload]);
+    expect(nMoved()).toBe(3);
+  });
+
   it('is refused while a request runs, and done when it has ended', async () => {
     const silent = await startSilent();
     expect(await codeOf(setup.harness.unload({ model_id: ids.vision }))).toBe('model_busy');
