@@ -5,7 +5,7 @@
  */
 import { CortexError } from '@cortex/core';
 import type { Worker } from 'node:worker_threads';
-import { spawnWorker } from '../spawn-worker.ts';
+import { helperLimits, spawnWorker } from '../spawn-worker.ts';
 import type { EncodeOptions } from '../tokenizer/tokenizer.ts';
 import { Vocabulary } from '../tokenizer/vocabulary.ts';
 import type { PromptJob, PromptThreadMessage, PromptThreadReady, PromptThreadSetup } from './prompt-job.ts';
@@ -101,7 +101,7 @@ export class PromptThread {
     const worker = spawnWorker(new URL('./prompt-worker.ts', import.meta.url), {
       name: options.name,
       workerData: setup,
-      resourceLimits: { maxOldGenerationSizeMb: heapMiB },
+      resourceLimits: { ...helperLimits, maxOldGenerationSizeMb: heapMiB },
     });
     // A late failure of an idle thread must not end the daemon; the next job finds out.
     worker.on('error', () => {});

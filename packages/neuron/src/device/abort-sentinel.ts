@@ -3,12 +3,15 @@
  * which it uses up; the next one takes over.
  */
 import type { Worker } from 'node:worker_threads';
-import { spawnWorker } from '../spawn-worker.ts';
+import { helperLimits, spawnWorker } from '../spawn-worker.ts';
 
 export type SentinelMessage = { readonly kind: 'ready' } | { readonly kind: 'failure'; readonly reason: string };
 
 const start = (onMessage: (message: SentinelMessage) => void, onError: (error: unknown) => void): Worker => {
-  const worker = spawnWorker(new URL('./abort-sentinel-worker.ts', import.meta.url), { name: 'abort-sentinel' });
+  const worker = spawnWorker(new URL('./abort-sentinel-worker.ts', import.meta.url), {
+    name: 'abort-sentinel',
+    resourceLimits: helperLimits,
+  });
   worker.on('message', onMessage).on('error', onError);
   // Neither waiting nor parked does it keep the process.
   worker.unref();

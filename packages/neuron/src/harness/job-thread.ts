@@ -5,7 +5,7 @@
 import type { Worker } from 'node:worker_threads';
 import { CortexError, type ErrorData } from '@cortex/core';
 import { noteEnded, noteStuck } from '../device/stuck-threads.ts';
-import { spawnWorker } from '../spawn-worker.ts';
+import { helperLimits, spawnWorker } from '../spawn-worker.ts';
 
 export interface JobMessage<Job> {
   readonly jobId: number;
@@ -78,7 +78,7 @@ export class JobThread<Job, Answer> {
 
   #start(): Worker {
     const { url, name, workerData } = this.#options;
-    const worker = spawnWorker(url, { name, workerData });
+    const worker = spawnWorker(url, { name, workerData, resourceLimits: helperLimits });
     worker.on('message', (result: JobResult<Answer>) => this.#receive(worker, result));
     worker.on('error', (error) => this.#died(worker, error.message));
     worker.on('exit', (code) => {

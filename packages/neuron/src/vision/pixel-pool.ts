@@ -4,7 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads';
 import { CortexError } from '@cortex/core';
-import { spawnWorker } from '../spawn-worker.ts';
+import { helperLimits, spawnWorker } from '../spawn-worker.ts';
 import type { PixelAnswer, PixelJob } from './pixel-job.ts';
 import type { PreparedImage } from './prepare-image.ts';
 
@@ -30,7 +30,8 @@ interface Thread {
 /** Starts a thread that answers each `PixelJob` with one `PixelAnswer`. */
 type SpawnThread = (name: string) => Worker;
 
-const spawnPixelWorker: SpawnThread = (name) => spawnWorker(new URL('./pixel-worker.ts', import.meta.url), { name });
+const spawnPixelWorker: SpawnThread = (name) =>
+  spawnWorker(new URL('./pixel-worker.ts', import.meta.url), { name, resourceLimits: helperLimits });
 
 const closedError = (): CortexError => new CortexError('overloaded', 'the neuron is shutting down');
 
