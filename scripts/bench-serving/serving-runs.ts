@@ -183,11 +183,14 @@ class Serving {
   }
 }
 
-/** With nothing loaded, and with the model loaded and one short answer given. */
+/** MiB with nothing loaded, and with the model loaded and one short answer given. */
 interface Memory {
   readonly idle: number;
   readonly loaded: number;
 }
+
+/** After an unload: what the allocator keeps has been given back by then. */
+const givenBackMs = 8000;
 
 const llamaMemory = async ({ gguf }: BenchModel, { threads }: ServingOptions): Promise<Memory> => {
   await using llama = EngineProcess.start(llamaProgram);
@@ -208,6 +211,14 @@ const memoryRows = (model: string, ours: Memory, theirs: Memory | null): readonl
     bar: null,
   }));
 
+const memoryWhenUnloaded = async (neuron: NeuronProcess, model: BenchModel): Promise<Measurement> => {
+  const { status, body } = await neuron.post('/models/unload', { model_id: modelIdOf(model), mode: 'wait' });
+  if (status !== 200) throw new Error(`the model is not unloaded: ${JSON.stringify(body)}`);
+  await delay(givenBackMs);
+  const ours = rssMb(neuron.process.pid ?? 0);
+  return { model: model.name, name: 'memory after it was unloaded', unit: 'MiB RSS', ours, other: null, bar: null };
+};
+
 export const partNames = ['memory', 'turns', 'gap', 'streams', 'overhead'] as const;
 export type Part = (typeof partNames)[number];
 
@@ -219,7 +230,7 @@ export async function* servingRuns(
 ): AsyncGenerator<Measurement, void> {
   const { threads, ...rest } = settings(options);
   const ggml = Object.entries(rest).map(([key, value]) => `${key} = ${value}`);
-  await using neuron = await startNeuronProcess({ modelDirs: [dirname(model.gguf)], threads, ggml });
+  await using neuron = await startNeuronProcess({ modelDirs: [dirname(model.gguf)], threads, ggml, isBuilt: true });
   const pid = neuron.process.pid ?? 0;
   const idle = rssMb(pid);
   const { status, body } = await neuron.post('/models/load', { model_id: modelIdOf(model), wait: true });
@@ -233,4 +244,6 @@ export async function* servingRuns(
   if (parts.includes('gap')) yield await serving.gap();
   if (parts.includes('streams')) yield* await serving.manyStreams();
   if (parts.includes('overhead')) yield await serving.overhead();
+  // After whatever traffic there was.
+  if (parts.includes('memory')) yield await memoryWhenUnloaded(neuron, model);
 }
