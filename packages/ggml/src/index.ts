@@ -29,7 +29,7 @@ export { asPlaceless, bytesIn, EmptyBuffer } from './placeless.ts';
 export { quietly } from './quietly.ts';
 export { RowConverter, type RowConversion } from './row-converter.ts';
 export { fromF32, toF32 } from './rows.ts';
-export { giveBackFreed, keepFewArenas } from './system-allocator.ts';
+export { giveBackFreed, keepLittleFreed } from './system-allocator.ts';
 export { shapeText, Tensor, type Shape } from './tensor.ts';
 export { sliceShape, type TensorSplit } from './tensor-split.ts';
 export { rowBytes, tensorTypes, type BufferUsage, type TensorType, type TensorTypeName } from './types.ts';

@@ -1,15 +1,20 @@
 /**
  * What the C library's allocator keeps of memory that has been freed. glibc makes up to eight arenas a core and keeps
- * the free pages of each, so that in a process of many threads what it holds rises long after what is used is level.
- * Both functions do nothing with other C libraries.
+ * the free pages of each, and with time it takes ever larger blocks from them: in a process of many threads what it
+ * holds rises long after what is used is level. Both functions do nothing with other C libraries.
  */
 import { promisify } from 'node:util';
 import koffi, { type KoffiFunc } from 'koffi';
 
-/** glibc's `malloc.h`. */
-const arenaMaxParameter = -8;
-/** ggml's threads and V8's allocate large blocks and seldom: they do not wait for one another. */
-const nArenas = 2;
+/** Parameters of glibc's `malloc.h` and what they are set to. */
+const settings = [
+  // M_ARENA_MAX: ggml's threads and V8's allocate large blocks and seldom, and do not wait for one another.
+  { parameter: -8, value: 2 },
+  // M_MMAP_THRESHOLD: a block of as many bytes is pages of its own, which its end gives back to the system.
+  { parameter: -3, value: 2 ** 20 },
+  // M_TRIM_THRESHOLD: the free end of a heap is given back when it has as many bytes.
+  { parameter: -1, value: 2 ** 22 },
+] as const;
 
 interface Allocator {
   readonly mallopt: (parameter: number, value: number) => number;
@@ -33,9 +38,17 @@ const findAllocator = (): Allocator | null => {
 let allocator: Allocator | null = null;
 const systemAllocator = (): Allocator | null => (allocator ??= findAllocator());
 
-/** For the whole process; arenas that threads have already stay. An operator's `MALLOC_ARENA_MAX` goes before. */
-export const keepFewArenas = (): void => {
-  if (process.env.MALLOC_ARENA_MAX === undefined) systemAllocator()?.mallopt(arenaMaxParameter, nArenas);
+const isSetByOperator = (): boolean =>
+  Object.keys(process.env).some((name) => name.startsWith('MALLOC_')) ||
+  process.env.GLIBC_TUNABLES?.includes('glibc.malloc.') === true;
+
+/**
+ * For the whole process; arenas that threads have already stay. An operator's `MALLOC_…` or `GLIBC_TUNABLES` in the
+ * environment go before.
+ */
+export const keepLittleFreed = (): void => {
+  if (isSetByOperator()) return;
+  for (const { parameter, value } of settings) systemAllocator()?.mallopt(parameter, value);
 };
 
 /** Gives every free page of every arena back to the system, on a thread of its own: that takes milliseconds. */

@@ -1,5 +1,5 @@
 /** The engine of this build: ggml's libraries opened, a thread for each device served, a harness over them. */
-import { giveBackFreed, keepFewArenas, openLibrary } from '@cortex/ggml';
+import { giveBackFreed, keepLittleFreed, openLibrary } from '@cortex/ggml';
 import { CortexError } from '@cortex/core';
 import { supportedModelTypes } from '../arch/registry.ts';
 import { DeviceClient } from '../device/device-client.ts';
@@ -78,7 +78,7 @@ const openDevices = async (
 /** @throws LibraryError naming the package to install; CortexError when no device opens. */
 export const createGgmlEngine: EngineFactory = async (parts) => {
   const { config, defaultModels, store, log } = parts;
-  keepFewArenas();
+  keepLittleFreed();
   const library = openLibrary();
   const served = chooseDevices(library.devices, config.device_memory_max_mb);
   const [first] = served;
