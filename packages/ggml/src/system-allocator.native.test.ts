@@ -20,7 +20,7 @@ const libC = (): LibC => {
 
 const { header } = process.report.getReport() as { readonly header: object };
 
-const preparation = `(await import(${JSON.stringify(new URL('./system-allocator.ts', import.meta.url).href)})).keepLittleFreed();`;
+const preparation = `(await import(${JSON.stringify(new URL('./system-allocator.ts', import.meta.url).href)})).keepLittleFreed(process.env);`;
 
 /** What a process of its own writes, in an environment that says nothing of the allocator but `settings`. */
 const outputOf = (program: string, settings: Readonly<Record<string, string>> = {}): string => {

@@ -38,16 +38,17 @@ const findAllocator = (): Allocator | null => {
 let allocator: Allocator | null = null;
 const systemAllocator = (): Allocator | null => (allocator ??= findAllocator());
 
-const isSetByOperator = (): boolean =>
-  Object.keys(process.env).some((name) => name.startsWith('MALLOC_')) ||
-  process.env.GLIBC_TUNABLES?.includes('glibc.malloc.') === true;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const isSetByOperator = (env: Environment): boolean =>
+  Object.keys(env).some((name) => name.startsWith('MALLOC_')) || env.GLIBC_TUNABLES?.includes('glibc.malloc.') === true;
 
 /**
  * For the whole process; arenas that threads have already stay. An operator's `MALLOC_…` or `GLIBC_TUNABLES` in the
  * environment go before.
  */
-export const keepLittleFreed = (): void => {
-  if (isSetByOperator()) return;
+export const keepLittleFreed = (env: Environment): void => {
+  if (isSetByOperator(env)) return;
   for (const { parameter, value } of settings) systemAllocator()?.mallopt(parameter, value);
 };
 

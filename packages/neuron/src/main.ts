@@ -30,6 +30,7 @@ export interface Engine {
 
 export interface EngineParts {
   readonly config: NeuronConfig['harness']['ggml'];
+  readonly env: NeuronEnvironment['env'];
   /** Models that have settings of their own, whenever they are loaded. */
   readonly defaultModels: NeuronConfig['default_models'];
   readonly store: ModelStore;
@@ -153,11 +154,13 @@ export const startNeuron = async (
   log: Logger = pino({ level: config.log_level }),
 ): Promise<Neuron> => {
   const store = new ModelStore(storeOptions(config, environment));
-  const engine = await createEngine({ config: config.harness.ggml, defaultModels: config.default_models, store, log });
+  const { env } = environment;
+  const ggmlConfig = config.harness.ggml;
+  const engine = await createEngine({ config: ggmlConfig, env, defaultModels: config.default_models, store, log });
   const { harness, ggml, backends } = engine;
   const version: Version = { name: 'neuron', version: neuronVersion(), node: process.version, ggml, backends };
   const defaults = new DefaultModels();
-  const server = serverOf({ config, env: environment.env, engine, version, models: defaults, log });
+  const server = serverOf({ config, env, engine, version, models: defaults, log });
   const url = await listen(server, config, harness, log);
   const activated = defaults.load(harness, config.default_models, log);
   const models = await store.list();

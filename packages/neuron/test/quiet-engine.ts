@@ -9,6 +9,7 @@ import { ModelStore } from '../src/model-store/model-store.ts';
 export const quietEngine = (modelDir: string, config: GgmlConfig): Promise<Engine> =>
   createGgmlEngine({
     config,
+    env: {},
     defaultModels: [],
     store: new ModelStore({ modelDirs: [modelDir], hubCacheDir: '/nowhere', hub: null }),
     log: pino({ level: 'silent' }),

@@ -77,8 +77,8 @@ const openDevices = async (
 
 /** @throws LibraryError naming the package to install; CortexError when no device opens. */
 export const createGgmlEngine: EngineFactory = async (parts) => {
-  const { config, defaultModels, store, log } = parts;
-  keepLittleFreed();
+  const { config, env, defaultModels, store, log } = parts;
+  keepLittleFreed(env);
   const library = openLibrary();
   const served = chooseDevices(library.devices, config.device_memory_max_mb);
   const [first] = served;

@@ -15,7 +15,13 @@ let harness: Harness | null = null;
 const open = async ({ modelDir, ggml }: Extract<HarnessOrder, { kind: 'open' }>): Promise<number> => {
   const config = neuronConfigSchema.parse({ harness: { ggml } }).harness.ggml;
   const store = new ModelStore({ modelDirs: [modelDir], hubCacheDir: `${modelDir}/none`, hub: null });
-  ({ harness } = await createGgmlEngine({ config, defaultModels: [], store, log: pino({ level: 'silent' }) }));
+  ({ harness } = await createGgmlEngine({
+    config,
+    env: process.env,
+    defaultModels: [],
+    store,
+    log: pino({ level: 'silent' }),
+  }));
   return 0;
 };
 
