@@ -2,8 +2,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { CompletionRequest } from '@cortex/core';
+import type { HarnessOrder, HarnessReply } from '../../packages/neuron/test/peer/harness-program.ts';
 import { root } from '../../test/e2e/neuron-process.ts';
-import type { HarnessOrder } from '../../packages/neuron/test/peer/harness-program.ts';
 
 const program = new URL('../../packages/neuron/test/peer/harness-program.ts', import.meta.url);
 
@@ -18,12 +19,25 @@ export class EngineChild implements AsyncDisposable {
     });
   }
 
-  /** Milliseconds. @throws Error with what went wrong there. */
-  async order(order: HarnessOrder): Promise<number> {
+  /** The address at which the same engine answers over HTTP. @throws Error with what went wrong there. */
+  async open(modelDir: string, ggml: Readonly<Record<string, unknown>>): Promise<string> {
+    return (await this.#order({ kind: 'open', modelDir, ggml }, 'opened')).url;
+  }
+
+  /** Milliseconds from the first piece to the last, without HTTP. @throws Error with what went wrong there. */
+  async complete(request: CompletionRequest): Promise<number> {
+    return (await this.#order({ kind: 'complete', request }, 'completed')).ms;
+  }
+
+  async #order<K extends HarnessReply['kind']>(
+    order: HarnessOrder,
+    kind: K,
+  ): Promise<Extract<HarnessReply, { kind: K }>> {
     this.#child.send(order);
-    const [reply] = (await once(this.#child, 'message')) as [{ readonly ms?: number; readonly error?: string }];
-    if (reply.ms === undefined) throw new Error(`the engine: ${reply.error}`);
-    return reply.ms;
+    const [reply] = (await once(this.#child, 'message')) as [HarnessReply];
+    if (reply.kind === 'failed') throw new Error(`the engine: ${reply.message}`);
+    if (reply.kind !== kind) throw new Error(`the engine was asked to be ${kind} and is ${reply.kind}`);
+    return reply as Extract<HarnessReply, { kind: K }>;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

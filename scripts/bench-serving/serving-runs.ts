@@ -77,8 +77,7 @@ class Serving {
   async overhead(): Promise<Measurement> {
     const nTokens = 32;
     await using engine = new EngineChild();
-    const ggml = settings(this.#options);
-    await engine.order({ kind: 'open', modelDir: dirname(this.#model.gguf), ggml });
+    const url = await engine.open(dirname(this.#model.gguf), settings(this.#options));
     const request = requestOf(this.#model, 32, nTokens, 0);
     const times = { http: [] as number[], engine: [] as number[] };
     for (let run = -1; run < this.#options.nRuns; run++) {
@@ -86,8 +85,8 @@ class Serving {
       for (const side of sides) {
         const ms =
           side === 'http'
-            ? decodeMs(await this.#stream(32, nTokens))
-            : await engine.order({ kind: 'complete', request });
+            ? decodeMs(await streamAnswer(url, '/v1/completions', request))
+            : await engine.complete(request);
         // The first of each loads and warms up.
         if (run >= 0) times[side].push(ms);
       }
