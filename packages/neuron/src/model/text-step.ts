@@ -15,6 +15,7 @@ import {
 } from '@cortex/ggml';
 import type { ArchModel, GraphBuild, LayerCacheTensors, TextBatch } from '../arch/arch.ts';
 import { attentionRuns, type AttentionRun } from './attention-runs.ts';
+import { expandInputs } from './expand-inputs.ts';
 
 export interface StepRow {
   readonly slot: number;
@@ -45,7 +46,7 @@ export interface StepShape {
 const stepTensorsMax = (
   model: Pick<ArchModel, 'nTensorsMax' | 'nTensorsPerRow'>,
   { nRows, nSplices }: { readonly nRows: number; readonly nSplices: number },
-): number => model.nTensorsMax + nRows * (model.nTensorsPerRow + 1) + nSplices * 3 + 8;
+): number => model.nTensorsMax + nRows * (model.nTensorsPerRow + 1) + nSplices * 3 + 9;
 
 /** Of a scheduler that runs any step of a model with this many weights and layers. */
 export const schedulerSizeOf = (
@@ -53,7 +54,7 @@ export const schedulerSizeOf = (
   { nWeights, nSlots, chunkMax }: { readonly nWeights: number; readonly nSlots: number; readonly chunkMax: number },
 ): SchedulerSize => ({
   nNodesMax: stepTensorsMax(model, { nRows: nSlots, nSplices: chunkMax }),
-  nLeafsMax: nWeights + 2 * model.caches.length + 2 * (nSlots + chunkMax) + 8,
+  nLeafsMax: nWeights + 2 * model.caches.length + 2 * (nSlots + chunkMax) + 9,
 });
 
 /** Equal keys mean that a graph may be computed again. Graphs with image rows are never kept. */
@@ -110,9 +111,9 @@ export class TextStep implements Disposable {
       : null;
     this.spliceColumns = shape.splices.map(({ length }) => ctx.tensor(tensorTypes.i64, [length]).asInput());
     this.graph = ctx.graph();
-    // An input that this step happens not to need must have memory all the same: it will be written.
     const inputs = [this.ids, this.positions, this.cells, ...this.masks, ...this.spliceColumns];
-    for (const input of [...inputs, this.outputs, this.before]) if (input !== null) this.graph.expand(input);
+    const others = [this.outputs, this.before].filter((input) => input !== null);
+    expandInputs(ctx, this.graph, [...inputs, ...others]);
     const build: GraphBuild = { ctx, graph: this.graph, weight: parts.weight, caches: parts.caches };
     const hidden = model.buildText(build, this.#batch(shape));
     this.hidden = isFollowed ? hidden : null;
