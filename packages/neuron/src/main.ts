@@ -30,6 +30,7 @@ export interface Engine {
 
 export interface EngineParts {
   readonly config: NeuronConfig['harness']['ggml'];
+  /** The process's: an operator's settings of the allocator are found there. */
   readonly env: NeuronEnvironment['env'];
   /** Models that have settings of their own, whenever they are loaded. */
   readonly defaultModels: NeuronConfig['default_models'];

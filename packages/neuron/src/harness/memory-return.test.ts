@@ -19,3 +19,17 @@ it('gives memory back once for models that go together, and again for the next',
   await vi.advanceTimersByTimeAsync(1000);
   expect(giveBack).toHaveBeenCalledTimes(2);
 });
+
+it('tries again after a failure, of which nobody else hears', async () => {
+  // No mock: that would handle the rejection.
+  let nTries = 0;
+  const memory = new MemoryReturn(() => {
+    nTries += 1;
+    return Promise.reject(new Error('no thread is free'));
+  }, 1000);
+  memory.soon();
+  await vi.advanceTimersByTimeAsync(1000);
+  memory.soon();
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(nTries).toBe(2);
+});

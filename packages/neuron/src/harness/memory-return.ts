@@ -19,7 +19,8 @@ export class MemoryReturn {
     if (this.#timer !== null) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      void this.#giveBack();
+      // Where that fails nothing is lost: the next model that comes or goes brings another try.
+      this.#giveBack().catch(() => {});
     }, this.#delayMs).unref();
   }
 }
